@@ -1,0 +1,95 @@
+# Tests. tests/F/*_test.cpp become the executable test_F, tests/F/*_mpi_test.cpp become test_F_mpi, and every
+# source file is one ctest entry F/NAME (F/NAME.np2 under mpirun), selected by Catch's file name tags.
+# tests/F/*_test.py are entries run by the system's Python with DROVER_BIN in the environment.
+# Labels: unit, mpi, and parity, fault, interop for the folders of those names.
+find_package(Catch2 REQUIRED)
+find_program(DROVER_PYTHON python3 PATHS /usr/bin NO_DEFAULT_PATH)  # where Debian's modules are
+find_program(DROVER_PYTHON python3)
+
+set(DROVER_MPI_TEST_RANKS 1 2 4)
+set(DROVER_TEST_ENVIRONMENT
+  OMP_NUM_THREADS=1 OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+  DROVER_SOURCE_DIR=${CMAKE_SOURCE_DIR} DROVER_BIN=${CMAKE_BINARY_DIR}/drover)
+if(DROVER_SANITIZE MATCHES "address")
+  list(APPEND DROVER_TEST_ENVIRONMENT
+    "LSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/support/lsan.supp:print_suppressions=0:fast_unwind_on_malloc=0"
+    "UBSAN_OPTIONS=print_stacktrace=1")
+endif()
+set(DROVER_CATCH_FLAGS -\#)
+if(Catch2_VERSION VERSION_LESS 3)
+  list(APPEND DROVER_CATCH_FLAGS -w NoTests)  # version 3 fails on an empty selection by itself
+endif()
+
+add_library(drover_test_main OBJECT tests/support/catch_main.cpp)
+target_link_libraries(drover_test_main PUBLIC drover::options Catch2::Catch2 PRIVATE drover::warnings)
+if(DROVER_WITH_MPI)
+  add_library(drover_test_mpi_main OBJECT tests/support/mpi_main.cpp)
+  target_link_libraries(drover_test_mpi_main PUBLIC drover::options Catch2::Catch2 drover::mpi PRIVATE drover::warnings)
+endif()
+
+function(drover_add_test name label timeout)
+  add_test(NAME ${name} COMMAND ${ARGN})
+  set_tests_properties(${name} PROPERTIES
+    LABELS ${label} TIMEOUT ${timeout} SKIP_RETURN_CODE 77 ENVIRONMENT "${DROVER_TEST_ENVIRONMENT}")
+endfunction()
+
+# What a test may call: its own folder and what that may include; the kinds without a folder get everything.
+function(drover_test_executable target folder main)
+  add_executable(${target} ${ARGN})
+  set(library drover_launch)
+  if(TARGET drover_${folder})
+    set(library drover_${folder})
+  endif()
+  target_link_libraries(${target} PRIVATE ${main} ${library} drover::warnings drover::hdf5
+    nlohmann_json::nlohmann_json fmt::fmt)
+  set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+endfunction()
+
+function(drover_test_folder folder)
+  set(label unit)
+  set(timeout 180)
+  if(folder MATCHES "^(parity|fault|interop)$")
+    set(label ${folder})
+    set(timeout 600)
+  endif()
+  file(GLOB sources CONFIGURE_DEPENDS tests/${folder}/*_test.cpp tests/${folder}/cpu/*_test.cpp)
+  set(mpi_sources ${sources})
+  list(FILTER sources EXCLUDE REGEX "_mpi_test\\.cpp$")
+  list(FILTER mpi_sources INCLUDE REGEX "_mpi_test\\.cpp$")
+  if(sources)
+    drover_test_executable(test_${folder} ${folder} drover_test_main ${sources})
+  endif()
+  foreach(source IN LISTS sources)
+    get_filename_component(file ${source} NAME_WE)
+    string(REGEX REPLACE "_test$" "" name ${file})
+    drover_add_test(${folder}/${name} ${label} ${timeout}
+      $<TARGET_FILE:test_${folder}> ${DROVER_CATCH_FLAGS} "[#${file}]")
+  endforeach()
+  if(mpi_sources AND DROVER_WITH_MPI)
+    drover_test_executable(test_${folder}_mpi ${folder} drover_test_mpi_main ${mpi_sources})
+    foreach(source IN LISTS mpi_sources)
+      get_filename_component(file ${source} NAME_WE)
+      string(REGEX REPLACE "_mpi_test$" "" name ${file})
+      foreach(ranks IN LISTS DROVER_MPI_TEST_RANKS)
+        drover_add_test(${folder}/${name}.np${ranks} mpi 120
+          ${MPIEXEC_EXECUTABLE} ${MPIEXEC_NUMPROC_FLAG} ${ranks} --oversubscribe --bind-to none
+          --mca pml ob1 --mca btl self,vader
+          $<TARGET_FILE:test_${folder}_mpi> ${DROVER_CATCH_FLAGS} "[#${file}]")
+        set_tests_properties(${folder}/${name}.np${ranks} PROPERTIES PROCESSORS 2)
+      endforeach()
+    endforeach()
+  endif()
+  file(GLOB scripts CONFIGURE_DEPENDS tests/${folder}/*_test.py)
+  foreach(script IN LISTS scripts)
+    get_filename_component(file ${script} NAME_WE)
+    string(REGEX REPLACE "_test$" "" name ${file})
+    drover_add_test(${folder}/${name}.py ${label} ${timeout} ${DROVER_PYTHON} -B ${script})
+  endforeach()
+endfunction()
+
+file(GLOB test_folders CONFIGURE_DEPENDS LIST_DIRECTORIES true RELATIVE ${CMAKE_SOURCE_DIR}/tests tests/*)
+foreach(folder IN LISTS test_folders)
+  if(IS_DIRECTORY ${CMAKE_SOURCE_DIR}/tests/${folder})
+    drover_test_folder(${folder})
+  endif()
+endforeach()
