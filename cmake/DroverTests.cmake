@@ -27,7 +27,13 @@ if(DROVER_WITH_MPI)
   target_link_libraries(drover_test_mpi_main PUBLIC drover::options Catch2::Catch2 drover::mpi PRIVATE drover::warnings)
 endif()
 
+# What the sanitizer presets build: everything but the kinds that run the whole program.
+add_custom_target(unit_and_mpi_tests)
+
 function(drover_add_test name label timeout)
+  if(DROVER_SANITIZE)
+    math(EXPR timeout "4 * ${timeout}")
+  endif()
   add_test(NAME ${name} COMMAND ${ARGN})
   set_tests_properties(${name} PROPERTIES
     LABELS ${label} TIMEOUT ${timeout} SKIP_RETURN_CODE 77 ENVIRONMENT "${DROVER_TEST_ENVIRONMENT}")
@@ -43,6 +49,9 @@ function(drover_test_executable target folder main)
   target_link_libraries(${target} PRIVATE ${main} ${library} drover::warnings drover::hdf5
     nlohmann_json::nlohmann_json fmt::fmt)
   set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  if(TARGET drover_${folder})
+    add_dependencies(unit_and_mpi_tests ${target})
+  endif()
 endfunction()
 
 function(drover_test_folder folder)
