@@ -1,0 +1,145 @@
+// Byte-level BPE: text to token ids and back, exactly as Hugging Face `tokenizers` and OpenAI's `tiktoken` do
+// it.
+//
+// A Tokenizer is an immutable value that shares its tables between copies. It is read from a tokenizer.json
+// (Llama-3 and GPT-2 forms) or a tiktoken ranks file (Llama 3's tokenizer.model), or trained
+// (data/bpe_train.h).
+//
+// How text becomes ids: invalid UTF-8 is replaced, added tokens are cut out, a regular expression splits the
+// rest into pieces, and the bytes of each piece are merged pair by pair, lowest rank first, leftmost first
+// among equals.
+//
+// Special tokens: encode_ordinary never makes a special id; their names in text are encoded as text
+// (tiktoken's encode_ordinary; tokenizers with encode_special_tokens = true). Added tokens that are not
+// special (`"special": false`) belong to the vocabulary of ordinary text, as in tokenizers.
+// encode_with_specials recognises both kinds, leftmost first, longest among equals.
+//
+// Invalid UTF-8: each maximal ill-formed subsequence becomes one U+FFFD before anything else, as Python's
+// bytes.decode("utf-8", errors="replace") does before it calls either library; the encode functions return
+// how many. For valid UTF-8 decode(encode(text)) == text, NUL, CR LF and byte order marks included: no byte
+// is dropped or added.
+//
+// Errors: files are untrusted; anything malformed or not supported is Error{Exit::input} naming the file, the
+// offending value and what to do. Thread rules: const member functions of Tokenizer may be called from any
+// threads at once; an Encoder belongs to one thread.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace drover {
+
+// Split patterns, as their tokenizer.json writes them.
+extern const char* const kLlama3Pattern;
+extern const char* const kGpt2Pattern;
+
+// A token recognised by its text before the split.
+struct AddedToken {
+  std::int32_t id = 0;
+  std::string content;
+  bool special = true;
+};
+
+// One rule: `left` followed by `right` becomes `merged`. Lower ranks merge first; equal ranks (tiktoken)
+// leftmost first.
+struct Merge {
+  std::int32_t left = 0;
+  std::int32_t right = 0;
+  std::int32_t merged = 0;
+  std::int32_t rank = 0;
+};
+
+// All that defines a tokenizer, as a plain value.
+struct TokenizerSpec {
+  std::string pattern;              // split regex; see data/split.h for the accepted syntax
+  std::vector<std::string> tokens;  // the bytes of every id, added tokens included; index = id
+  std::vector<Merge> merges;        // increasing rank
+  bool ignore_merges = false;       // a piece that is a token is that token, whatever the merges say
+  std::vector<AddedToken> added;    // increasing id
+  std::optional<std::int32_t> bos;  // put before a document
+  std::optional<std::int32_t> eos;  // put after a document
+};
+
+// What a tiktoken ranks file doesn't say. Special tokens get the ids after the last rank, in this order.
+struct TiktokenForm {
+  std::string pattern;
+  std::vector<std::string> specials;
+  std::string bos, eos;  // names among the specials; empty: none
+};
+TiktokenForm llama3_tiktoken_form();  // Llama 3.1's 256 special tokens
+
+class Tokenizer {
+ public:
+  // Decides by content: a file that starts with '{' is a tokenizer.json, else a tiktoken ranks file in Llama
+  // 3's form.
+  static Tokenizer load(const std::string& path);
+  // `path` only names the file in messages. bos and eos are those of a TemplateProcessing post-processor if
+  // it has them; else the special tokens <|begin_of_text|> or <s>, and <|end_of_text|>, <|endoftext|> or
+  // </s>, if present; else none.
+  static Tokenizer from_json(std::string_view text, std::string_view path);
+  static Tokenizer from_tiktoken(std::string_view text, std::string_view path,
+                                 const TiktokenForm& form = llama3_tiktoken_form());
+  // Checks every invariant of `spec`: all 256 bytes are tokens, no two tokens are equal, merges fit together,
+  // ids exist.
+  Tokenizer(TokenizerSpec spec, std::string_view path);
+
+  std::int64_t vocab_size() const;  // V, added tokens included; every id in [0, V) is a token
+  std::optional<std::int32_t> bos() const;
+  std::optional<std::int32_t> eos() const;
+  std::optional<std::int32_t> special(std::string_view name) const;  // id of a special added token
+  bool is_special(std::int32_t id) const;
+  std::string_view token_bytes(std::int32_t id) const;  // lives as long as any copy of this tokenizer
+
+  // Concatenated bytes of the tokens, special ones by name. May end inside a UTF-8 character. An id outside
+  // [0, V) is an input error.
+  std::string decode(std::span<const std::int32_t> ids) const;
+
+  // One-off calls; encode much text with an Encoder.
+  std::vector<std::int32_t> encode_ordinary(std::string_view text) const;
+  std::vector<std::int32_t> encode_with_specials(std::string_view text) const;
+
+  // How often the name of a special token occurs in text (which encode_ordinary encodes as text).
+  std::int64_t count_special_names(std::string_view text) const;
+
+  // XXH3-128, 32 lower-case hexadecimal digits, of everything that decides ids: pattern, tokens, merges,
+  // added tokens, bos, eos. A ranks file and the tokenizer.json made from it differ (the latter can't express
+  // equal ranks).
+  const std::string& digest() const;
+
+  // Hugging Face tokenizer.json in Llama-3 form; `tokenizers` and Transformers load it.
+  std::string to_json() const;
+
+  const TokenizerSpec& spec() const;
+
+ private:
+  friend class Encoder;
+  struct Tables;
+  std::shared_ptr<const Tables> tables_;
+};
+
+// The mutable half of encoding, for one thread: match data, piece cache (4 MiB at most), work arrays.
+class Encoder {
+ public:
+  explicit Encoder(const Tokenizer& tokenizer);
+  ~Encoder();
+  Encoder(Encoder&&) noexcept;
+  Encoder& operator=(Encoder&&) noexcept;
+
+  // Append the ids of `text` to `out`; BOS and EOS are the caller's. Return the number of U+FFFD put in for
+  // invalid UTF-8. A piece costs O(n log n) in its length; work memory is about 28 bytes per byte of the
+  // longest piece. Throws an input error when the split pattern exceeds its match limits (data/split.h);
+  // `out` then holds the ids of the pieces before.
+  std::int64_t encode_ordinary(std::string_view text, std::vector<std::int32_t>& out);
+  std::int64_t encode_with_specials(std::string_view text, std::vector<std::int32_t>& out);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace drover
