@@ -36,7 +36,8 @@ class CheckIncludes(unittest.TestCase):
                                     parallel__d_cpp='#include "model/c.h"\n'), "parallel may not include model")
 
     def test_core_includes_nothing_of_ours(self):
-        self.assert_one(self.faults(core__d_cpp='#include "parallel/b.h"\n'), "core may not include parallel")
+        found = self.faults(core__d_cpp='#include "parallel/b.h"\n')
+        self.assertTrue(any("core may not include parallel" in f for f in found), found)
 
     def test_nothing_includes_tests(self):
         self.assert_one(self.faults(tests__s_h="#pragma once\n", train__d_cpp='#include "tests/s.h"\n'),
