@@ -24,7 +24,7 @@ add_library(drover_test_main OBJECT tests/support/catch_main.cpp)
 target_link_libraries(drover_test_main PUBLIC drover::options Catch2::Catch2 PRIVATE drover::warnings)
 if(DROVER_WITH_MPI)
   add_library(drover_test_mpi_main OBJECT tests/support/mpi_main.cpp)
-  target_link_libraries(drover_test_mpi_main PUBLIC drover::options Catch2::Catch2 drover::mpi PRIVATE drover::warnings)
+  target_link_libraries(drover_test_mpi_main PUBLIC drover_parallel Catch2::Catch2 PRIVATE drover::warnings)
 endif()
 
 # What the sanitizer presets build: everything but the kinds that run the whole program.
