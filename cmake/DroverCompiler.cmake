@@ -39,7 +39,7 @@ endif()
 add_library(drover_warnings INTERFACE)
 add_library(drover::warnings ALIAS drover_warnings)
 target_compile_options(drover_warnings INTERFACE
-  $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wshadow>
+  $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wshadow -Wno-missing-field-initializers>
   $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<BOOL:${DROVER_WERROR}>>:-Werror>
   # g++ 12 sees overlapping copies inside std::string that are not there (GCC bug 105329).
   $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wno-restrict>
