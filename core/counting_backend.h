@@ -2,6 +2,8 @@
 // are sized before a run and how FLOPs are known.
 #pragma once
 
+#include <initializer_list>
+
 #include "core/backend.h"
 
 namespace drover {
@@ -49,6 +51,8 @@ class CountingBackend final : public Backend {
   std::int64_t scratch_bytes(const EmbeddingBackward& a) const override { return real_.scratch_bytes(a); }
 
  private:
+  void touch(std::initializer_list<Tensor> operands);
+
   const Backend& real_;
   ShapeMemory memory_;
   WorkCount count_;
