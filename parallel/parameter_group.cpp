@@ -1,0 +1,181 @@
+#include "parallel/parameter_group.h"
+
+#include <algorithm>
+
+#include "core/ops.h"
+
+namespace drover {
+
+namespace {
+
+// One being used while the next arrives; for gradients, one being filled while the last is reduced.
+constexpr std::int64_t kSlotsInTurn = 2;
+
+}  // namespace
+
+ParameterGroups::ParameterGroups(Memory& memory, Communicator& group, Communicator& replicate, ParameterGroupsOptions options)
+    : group_(group), replicate_(replicate), options_(std::move(options)), states_(options_.layouts.size()) {
+  assign_pools();
+  make_slots(memory);
+  make_shards(memory);
+}
+
+void ParameterGroups::assign_pools() {
+  for (int g = 0; g < count(); ++g) {
+    const std::int64_t size = layout(g).size;
+    DROVER_CHECK(size == layout(g).shard_size * group_.size(), layout(g).name, " cut for another number of shards");
+    // The first group's and the last group's gradients stay in use while those between come and go; only those take turns.
+    const bool joins = g > 1 && g + 1 < count() && pools_.back().size == size;
+    if (!joins) pools_.push_back({.size = size});
+    state(g).pool = static_cast<int>(pools_.size()) - 1;
+    ++pools_.back().members;
+  }
+}
+
+std::int64_t ParameterGroups::slots_of(const Pool& pool, bool keeps) const {
+  return keeps ? pool.members : std::min<std::int64_t>(pool.members, kSlotsInTurn);
+}
+
+void ParameterGroups::make_slots(Memory& memory) {
+  const auto make = [&](std::vector<Slot>& slots, std::int64_t count, std::int64_t size, DType dtype, MemoryCategory category) {
+    for (std::int64_t i = 0; i < count; ++i) {
+      buffers_.emplace_back(memory, size * size_of(dtype), category);
+      slots.push_back({.flat = buffers_.back().tensor(dtype, {size})});
+    }
+  };
+  for (Pool& pool : pools_) {
+    make(pool.weights, slots_of(pool, keeps_weights()), pool.size, compute(), MemoryCategory::weights);
+    make(pool.gradients, slots_of(pool, keeps_gradients()), pool.size, master(), MemoryCategory::gradients);
+  }
+}
+
+void ParameterGroups::make_shards(Memory& memory) {
+  for (int g = 0; g < count(); ++g) {
+    const std::int64_t n = layout(g).shard_size;
+    const auto make = [&](DType dtype, MemoryCategory category) {
+      buffers_.emplace_back(memory, n * size_of(dtype), category);
+      return buffers_.back().tensor(dtype, {n});
+    };
+    GroupShard& shard = state(g).shard;
+    shard.begin = n * group_.rank();
+    shard.master = make(master(), MemoryCategory::optimizer);
+    shard.moment1 = make(master(), MemoryCategory::optimizer);
+    shard.moment2 = make(master(), MemoryCategory::optimizer);
+    shard.gradient = make(master(), MemoryCategory::gradients);
+    // Where the gathered copy stays, the optimizer writes straight into its own part of it, and gathering is in place.
+    shard.working = keeps_weights() ? own_slice(g, pool(g).weights[static_cast<std::size_t>(take_weights_slot(g))].flat)
+                                    : make(compute(), MemoryCategory::weights);
+  }
+}
+
+Tensor ParameterGroups::own_slice(int group, const Tensor& flat) const {
+  const std::int64_t n = layout(group).shard_size;
+  return flat.slice(0, n * group_.rank(), n * (group_.rank() + 1));
+}
+
+int ParameterGroups::take_weights_slot(int group) {
+  std::vector<Slot>& slots = pool(group).weights;
+  for (std::size_t i = 0; i < slots.size(); ++i) {
+    if (slots[i].owner != -1) continue;
+    slots[i].owner = group;
+    return state(group).weights_slot = static_cast<int>(i);
+  }
+  DROVER_CHECK(false, "no slot for the weights of ", layout(group).name, ": more groups in use than one and its successor");
+  return -1;
+}
+
+void ParameterGroups::gather(const Exec& exec, int group) {
+  State& s = state(group);
+  if (s.gathered || !s.gathering.done()) return;
+  if (s.weights_slot < 0) take_weights_slot(group);
+  const Tensor& flat = pool(group).weights[static_cast<std::size_t>(s.weights_slot)].flat;
+  s.gathering = group_.all_gather(exec, {.in = s.shard.working, .out = flat});
+}
+
+Tensor ParameterGroups::use(const Exec& exec, int group) {
+  gather(exec, group);
+  State& s = state(group);
+  s.gathering.wait(exec);
+  s.gathered = true;
+  return pool(group).weights[static_cast<std::size_t>(s.weights_slot)].flat;
+}
+
+void ParameterGroups::release(int group) {
+  if (keeps_weights()) return;
+  State& s = state(group);
+  DROVER_CHECK(s.gathered, "release of ", layout(group).name, " before use");
+  pool(group).weights[static_cast<std::size_t>(s.weights_slot)].owner = -1;
+  s.weights_slot = -1;
+  s.gathered = false;
+}
+
+void ParameterGroups::begin_step(const Exec&) {
+  for (State& s : states_) s.reduced_once = false;
+}
+
+Tensor ParameterGroups::gradients(const Exec& exec, int group) {
+  State& s = state(group);
+  if (!s.reducing.done()) collect_reduction(exec, group);
+  if (s.gradients_slot < 0) {
+    s.gradients_slot = take_gradients_slot(exec, group);
+    ops::fill(exec, {.out = pool(group).gradients[static_cast<std::size_t>(s.gradients_slot)].flat, .value = 0});
+  }
+  return pool(group).gradients[static_cast<std::size_t>(s.gradients_slot)].flat;
+}
+
+int ParameterGroups::take_gradients_slot(const Exec& exec, int group) {
+  std::vector<Slot>& slots = pool(group).gradients;
+  for (int pass = 0; pass < 2; ++pass) {
+    for (std::size_t i = 0; i < slots.size(); ++i) {
+      if (slots[i].owner != -1) continue;
+      slots[i].owner = group;
+      return static_cast<int>(i);
+    }
+    // All are being reduced: wait for the one that was started first, which is the oldest owner in backward order.
+    int oldest = -1;
+    for (const Slot& slot : slots)
+      if (!state(slot.owner).reducing.done()) oldest = std::max(oldest, slot.owner);
+    DROVER_CHECK(oldest >= 0, "no slot for the gradients of ", layout(group).name);
+    collect_reduction(exec, oldest);
+  }
+  return -1;
+}
+
+void ParameterGroups::gradients_ready(const Exec& exec, int group) {
+  if (!keeps_gradients()) reduce(exec, group);
+}
+
+void ParameterGroups::reduce(const Exec& exec, int group) {
+  // A rank whose microbatch was empty has touched no gradient: it reduces zeros.
+  const Tensor full = gradients(exec, group);
+  state(group).reducing = group_.reduce_scatter(exec, {.in = full, .out = own_slice(group, full)});
+}
+
+void ParameterGroups::collect_reduction(const Exec& exec, int group) {
+  State& s = state(group);
+  s.reducing.wait(exec);
+  Slot& slot = pool(group).gradients[static_cast<std::size_t>(s.gradients_slot)];
+  ops::copy(exec, {.in = own_slice(group, slot.flat), .out = s.shard.gradient, .write = s.reduced_once ? Write::add : Write::assign});
+  s.reduced_once = true;
+  slot.owner = -1;
+  s.gradients_slot = -1;
+}
+
+void ParameterGroups::finish_gradients(const Exec& exec) {
+  for (int g = count() - 1; g >= 0; --g) {
+    if (keeps_gradients()) reduce(exec, g);
+    if (!state(g).reducing.done()) collect_reduction(exec, g);
+    DROVER_CHECK(state(g).reduced_once, "no gradient of ", layout(g).name, " in this step");
+  }
+  for (State& s : states_) s.reducing = replicate_.all_reduce(exec, {.x = s.shard.gradient});
+  for (State& s : states_) s.reducing.wait(exec);
+}
+
+void ParameterGroups::weights_updated() {
+  for (State& s : states_) {
+    DROVER_CHECK(s.gathering.done(), "weights updated while they are being gathered");
+    s.gathered = false;
+  }
+}
+
+}  // namespace drover
