@@ -17,32 +17,37 @@ BUILD = pathlib.Path(os.environ["DROVER_BIN"]).parent
 SPECIAL = re.compile(r"_(avx2|avx512|avx512bf16)\.cpp")
 
 
-def weak_functions(objects):
-    """Mangled name -> the objects that define it as a function the linker may merge."""
-    command = ["nm", "-A", "--defined-only", *objects]
-    output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-    defined = collections.defaultdict(set)
-    for line in output.splitlines():
+def defined_symbols():
+    """(object, kind by nm, mangled name) of everything in Drover's libraries."""
+    archives = [str(path) for path in BUILD.glob("libdrover_*.a")]
+    output = subprocess.run(["nm", "-A", "--defined-only", *archives], check=True, stdout=subprocess.PIPE, text=True)
+    for line in output.stdout.splitlines():
         place, kind, name = line.rsplit(" ", 2)
+        yield place.split(":")[1], kind, name
+
+
+def weak_functions(symbols):
+    """Mangled name -> the objects that define it as a function the linker may merge."""
+    defined = collections.defaultdict(set)
+    for member, kind, name in symbols:
         if kind == "W":
-            defined[name].add(place.split(":")[0])
+            defined[name].add(member)
     return defined
 
 
 class InstructionSets(unittest.TestCase):
     def setUp(self):
-        self.objects = [str(path) for path in BUILD.glob("CMakeFiles/drover*.dir/**/*.o")]
+        self.symbols = list(defined_symbols())
 
     def test_every_file_for_an_instruction_set_is_compiled(self):
-        compiled = {pathlib.Path(name).name for name in self.objects}
         wanted = {path.name + ".o" for path in SOURCES.glob("*.cpp") if SPECIAL.search(path.name)}
         if os.uname().machine != "x86_64":
             wanted = set()
-        self.assertEqual(wanted - compiled, set())
+        self.assertEqual(wanted - {member for member, _, _ in self.symbols}, set())
 
     def test_no_other_object_shares_a_function_with_them(self):
-        shared = {name: objects for name, objects in weak_functions(self.objects).items()
-                  if len(objects) > 1 and any(SPECIAL.search(o) for o in objects)}
+        shared = {name: members for name, members in weak_functions(self.symbols).items()
+                  if len(members) > 1 and any(SPECIAL.search(member) for member in members)}
         self.assertEqual(shared, {})
 
 
