@@ -1,8 +1,9 @@
 // What the model is fed: packed rows with their targets, positions and segments.
 //
-// A row is T consecutive tokens of one source's feed. Rows of a microbatch are packed one after another into N = rows x T tokens. Targets
-// never cross documents: a document's last token has none (-1); the row's last token has as target the token after it in the feed, if
-// that is of the same document. A document's continuation in the next row is a new segment whose positions start at 0.
+// A row is T consecutive tokens of one source's feed. Rows of a microbatch are packed one after another into
+// N = rows x T tokens. Targets never cross documents: a document's last token has none (-1); the row's last
+// token has as target the token after it in the feed, if that is of the same document. A document's
+// continuation in the next row is a new segment whose positions start at 0.
 #pragma once
 
 #include <span>
@@ -15,22 +16,23 @@ namespace drover {
 
 // Views into memory of whoever made it (the loader: valid until its next step is taken).
 struct Microbatch {
-  std::int64_t rows = 0;                   // 0: an empty microbatch, which computes and sends nothing
-  Tensor tokens, targets, positions;       // [N] int32; targets -1 where there is none
-  std::span<const Segment> segments;       // over the N packed tokens; q and kv ranges are equal
+  std::int64_t rows = 0;              // 0: an empty microbatch, which computes and sends nothing
+  Tensor tokens, targets, positions;  // [N] int32; targets -1 where there is none
+  std::span<const Segment> segments;  // over the N packed tokens; q and kv ranges are equal
   std::int64_t valid_targets = 0;
 
-  std::int64_t size() const { return tokens.empty() ? 0 : tokens.dims[0]; }   // N
+  std::int64_t size() const { return tokens.empty() ? 0 : tokens.dims[0]; }  // N
 };
 
 // One data rank's share of a step, in the order it is computed.
 struct StepBatch {
-  std::int64_t step = 0;                   // 0-based number of the update this batch makes
-  std::int64_t sequence_length = 0;        // T
-  std::int64_t batch_tokens = 0;           // input positions of the whole step, all ranks
+  std::int64_t step = 0;             // 0-based number of the update this batch makes
+  std::int64_t sequence_length = 0;  // T
+  std::int64_t batch_tokens = 0;     // input positions of the whole step, all ranks
   std::span<const Microbatch> microbatches;
-  std::int64_t valid_targets = 0;          // of this rank
-  std::int64_t attended_pairs = 0;         // of this rank
+  std::int64_t valid_targets = 0;        // of this rank
+  std::int64_t attended_pairs = 0;       // of this rank
+  std::int64_t step_attended_pairs = 0;  // of the whole step, all ranks: the attention work that MFU counts
 };
 
 }  // namespace drover
