@@ -42,9 +42,10 @@ target_compile_options(drover_warnings INTERFACE
   $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wshadow -Wno-missing-field-initializers>
   $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<BOOL:${DROVER_WERROR}>>:-Werror>
   # g++ 12 sees overlapping copies inside std::string that are not there (GCC bug 105329).
-  $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wno-restrict>
-  # Instrumented code hides initialisations from the flow analysis.
-  $<$<AND:$<COMPILE_LANG_AND_ID:CXX,GNU>,$<BOOL:${DROVER_SANITIZE}>>:-Wno-maybe-uninitialized>)
+  $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wno-restrict>)
+if(DROVER_SANITIZE)  # instrumented code hides initialisations from g++'s flow analysis
+  target_compile_options(drover_warnings INTERFACE $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wno-maybe-uninitialized>)
+endif()
 
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
   set(DROVER_X86 ON)
