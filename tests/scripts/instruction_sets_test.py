@@ -22,8 +22,9 @@ def defined_symbols():
     archives = [str(path) for path in BUILD.glob("libdrover_*.a")]
     output = subprocess.run(["nm", "-A", "--defined-only", *archives], check=True, stdout=subprocess.PIPE, text=True)
     for line in output.stdout.splitlines():
-        place, kind, name = line.rsplit(" ", 2)
-        yield place.split(":")[1], kind, name
+        if " " in line:  # not an archive's heading
+            place, kind, name = line.rsplit(" ", 2)
+            yield place.split(":")[1], kind, name
 
 
 def weak_functions(symbols):
