@@ -120,6 +120,12 @@ SlotPool::SlotPool(Memory& memory, int slots, std::int64_t slot_bytes, MemoryCat
   }
 }
 
+std::int64_t SlotPool::peak() const {
+  std::int64_t most = 0;
+  for (int i = 0; i < slots_; ++i) most = std::max(most, arenas_[static_cast<std::size_t>(i)].peak());
+  return most;
+}
+
 Arena* SlotPool::acquire() {
   for (int i = 0; i < slots_; ++i) {
     if (taken_[static_cast<std::size_t>(i)]) continue;

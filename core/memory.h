@@ -164,6 +164,8 @@ class SlotPool {
 
   int slots() const { return slots_; }
   int in_use() const { return in_use_; }
+  // The most any slot has held, in bytes.
+  std::int64_t peak() const;
   // The slot with the lowest free number, rewound to empty. Throws Error{internal} when none is free.
   Arena* acquire();
   void release(Arena* slot);

@@ -98,4 +98,11 @@ std::string group_name(const ModelConfig& config, int group) {
   return cat("layers.", group - 1);
 }
 
+std::vector<GroupLayout> group_layouts(const ModelConfig& config, const ParameterTable& table, int tensor_rank, int tensor_ranks, int shards) {
+  std::vector<GroupLayout> layouts;
+  for (int group = 0; group < GroupIndex{config.num_hidden_layers}.count(); ++group)
+    layouts.push_back(flat_layout(group_name(config, group), table, group, tensor_rank, tensor_ranks, shards));
+  return layouts;
+}
+
 }  // namespace drover

@@ -27,4 +27,7 @@ ParameterTable parameter_table(const ModelConfig& config, int tensor_ranks);
 // "embedding", "layers.3", "head"
 std::string group_name(const ModelConfig& config, int group);
 
+// Flat storage of every group, in GroupIndex order, on one tensor-parallel rank.
+std::vector<GroupLayout> group_layouts(const ModelConfig& config, const ParameterTable& table, int tensor_rank, int tensor_ranks, int shards);
+
 }  // namespace drover
