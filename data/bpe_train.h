@@ -23,8 +23,6 @@ struct TrainBpe {
   std::int64_t vocab_size = 8192;  // special tokens included; fewer when the text has no more pairs to merge
   std::string pattern = kLlama3Pattern;
   std::vector<std::string> specials = {"<|begin_of_text|>", "<|end_of_text|>"};
-  std::string bos = "<|begin_of_text|>";  // among specials; empty: none
-  std::string eos = "<|end_of_text|>";
   int threads = 1;  // for counting words
 };
 

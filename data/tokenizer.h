@@ -69,7 +69,6 @@ struct TokenizerSpec {
 struct TiktokenForm {
   std::string pattern;
   std::vector<std::string> specials;
-  std::string bos, eos;  // names among the specials; empty: none
 };
 TiktokenForm llama3_tiktoken_form();  // Llama 3.1's 256 special tokens
 

@@ -1,0 +1,245 @@
+#include "data/tokenizer.h"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cstring>
+#include <fstream>
+
+#include "core/error.h"
+#include "data/bpe.h"
+#include "data/split.h"
+#include "data/tokenizer_added.h"
+#include "data/tokenizer_spec.h"
+#include "data/unicode.h"
+
+namespace drover {
+
+// https://github.com/meta-llama/llama3/blob/main/llama/tokenizer.py
+const char* const kLlama3Pattern =
+    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+// https://github.com/openai/gpt-2/blob/master/src/encoder.py
+const char* const kGpt2Pattern =
+    R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
+
+namespace {
+
+std::vector<AddedToken> added_where(const TokenizerSpec& spec, bool specials, bool others) {
+  std::vector<AddedToken> chosen;
+  std::ranges::copy_if(spec.added, std::back_inserter(chosen),
+                       [=](const AddedToken& token) { return token.special ? specials : others; });
+  return chosen;
+}
+
+}  // namespace
+
+struct Tokenizer::Tables {
+  TokenizerSpec spec;
+  SplitPattern pattern;
+  Bpe bpe;
+  AddedMatcher others, specials, all;
+  std::vector<bool> is_special;
+  std::string digest;
+
+  Tables(TokenizerSpec checked, std::string_view path)
+      : spec(std::move(checked)),
+        pattern(spec.pattern, path),
+        bpe(spec),
+        others(added_where(spec, false, true)),
+        specials(added_where(spec, true, false)),
+        all(spec.added),
+        is_special(spec.tokens.size()),
+        digest(spec_digest(spec)) {
+    for (const AddedToken& token : spec.added) is_special[std::size_t(token.id)] = token.special;
+  }
+};
+
+Tokenizer::Tokenizer(TokenizerSpec spec, std::string_view path) {
+  check_spec(spec, path);
+  tables_ = std::make_shared<const Tables>(std::move(spec), path);
+}
+
+Tokenizer Tokenizer::load(const std::string& path) {
+  struct stat info {};
+  std::ifstream file(path, std::ios::binary);
+  if (!file || stat(path.c_str(), &info) != 0 || !S_ISREG(info.st_mode)) {
+    throw input_error(path, ": cannot read this tokenizer; give a tokenizer.json or a tiktoken .model file");
+  }
+  if (std::size_t(info.st_size) > kMaxTokenizerFileBytes) {
+    throw input_error(path, ": ", info.st_size, " bytes is too large for a tokenizer; at most ",
+                      kMaxTokenizerFileBytes);
+  }
+  std::string text(std::size_t(info.st_size), '\0');
+  if (!file.read(text.data(), info.st_size))
+    throw input_error(path, ": the file ended early; is it being written?");
+  const std::size_t first = text.find_first_not_of(" \t\r\n");
+  return first != std::string::npos && text[first] == '{' ? from_json(text, path) : from_tiktoken(text, path);
+}
+
+std::int64_t Tokenizer::vocab_size() const { return std::int64_t(tables_->spec.tokens.size()); }
+std::optional<std::int32_t> Tokenizer::bos() const { return tables_->spec.bos; }
+std::optional<std::int32_t> Tokenizer::eos() const { return tables_->spec.eos; }
+const std::string& Tokenizer::digest() const { return tables_->digest; }
+const TokenizerSpec& Tokenizer::spec() const { return tables_->spec; }
+
+std::optional<std::int32_t> Tokenizer::special(std::string_view name) const {
+  const auto found = std::ranges::find_if(
+      tables_->spec.added, [&](const AddedToken& token) { return token.special && token.content == name; });
+  if (found == tables_->spec.added.end()) return std::nullopt;
+  return found->id;
+}
+
+std::string_view Tokenizer::token_bytes(std::int32_t id) const {
+  if (id < 0 || id >= vocab_size()) {
+    throw input_error("token id ", id, " is outside the vocabulary of ", vocab_size(),
+                      "; is this the tokenizer of that data?");
+  }
+  return tables_->spec.tokens[std::size_t(id)];
+}
+
+bool Tokenizer::is_special(std::int32_t id) const {
+  return id >= 0 && id < vocab_size() && tables_->is_special[std::size_t(id)];
+}
+
+std::string Tokenizer::decode(std::span<const std::int32_t> ids) const {
+  std::string text;
+  for (const std::int32_t id : ids) text += token_bytes(id);
+  return text;
+}
+
+std::vector<std::int32_t> Tokenizer::encode_ordinary(std::string_view text) const {
+  std::vector<std::int32_t> ids;
+  Encoder(*this).encode_ordinary(text, ids);
+  return ids;
+}
+
+std::vector<std::int32_t> Tokenizer::encode_with_specials(std::string_view text) const {
+  std::vector<std::int32_t> ids;
+  Encoder(*this).encode_with_specials(text, ids);
+  return ids;
+}
+
+std::int64_t Tokenizer::count_special_names(std::string_view text) const {
+  std::int64_t count = 0;
+  std::size_t at = 0;
+  while (const auto found = tables_->specials.find(text, at)) {
+    at = found->end;
+    ++count;
+  }
+  return count;
+}
+
+namespace {
+
+// Pieces that were merged before, and their ids: direct-mapped, the newer of two that collide stays. 64 bytes
+// a slot, one cache line. Longer pieces, or ones of more tokens, are too rare to keep.
+class PieceCache {
+ public:
+  static constexpr std::size_t kMaxBytes = 23, kMaxIds = 9;
+
+  struct alignas(64) Slot {
+    std::uint64_t key[3] = {};  // the bytes, zero padded; the length in the last byte
+    std::int32_t ids[kMaxIds] = {};
+    std::uint32_t count = 0;
+  };
+
+  // `text_end` bounds what may be read past the piece.
+  static void make_key(std::string_view piece, const char* text_end, std::uint64_t (&key)[3]) {
+    if (text_end - piece.data() >= 24) {
+      std::memcpy(key, piece.data(), 24);
+      for (std::size_t word = 0; word < 3; ++word) key[word] &= mask(piece.size(), word);
+    } else {
+      key[0] = key[1] = key[2] = 0;
+      std::memcpy(key, piece.data(), piece.size());
+    }
+    key[2] |= std::uint64_t(piece.size()) << 56;
+  }
+
+  Slot& slot(const std::uint64_t (&key)[3]) {
+    std::uint64_t hash = key[0] * 0x9E3779B97F4A7C15u;
+    hash = (hash ^ (hash >> 32) ^ key[1]) * 0xD6E8FEB86659FD93u;
+    hash = (hash ^ (hash >> 32) ^ key[2]) * 0xA0761D6478BD642Fu;
+    return slots_[hash >> (64 - kBits)];
+  }
+
+ private:
+  static constexpr int kBits = 16;
+
+  static std::uint64_t mask(std::size_t size, std::size_t word) {
+    if (size >= 8 * word + 8) return ~std::uint64_t(0);
+    return size <= 8 * word ? 0 : (std::uint64_t(1) << (8 * (size - 8 * word))) - 1;
+  }
+
+  std::vector<Slot> slots_ = std::vector<Slot>(std::size_t(1) << kBits);
+};
+
+}  // namespace
+
+struct Encoder::State {
+  Tokenizer tokenizer;  // keeps the tables alive
+  const Tokenizer::Tables& tables;
+  Splitter splitter;
+  BpeWork work;
+  PieceCache cache;
+  std::vector<std::string_view> pieces;
+  std::string repaired;
+
+  explicit State(const Tokenizer& from)
+      : tokenizer(from), tables(*tokenizer.tables_), splitter(tables.pattern) {}
+
+  void encode_piece(std::string_view piece, const char* text_end, std::vector<std::int32_t>& out) {
+    if (piece.size() > PieceCache::kMaxBytes) return tables.bpe.encode(piece, work, out);
+    std::uint64_t key[3];
+    PieceCache::make_key(piece, text_end, key);
+    PieceCache::Slot& slot = cache.slot(key);
+    if (std::memcmp(slot.key, key, sizeof key) == 0) {
+      out.insert(out.end(), slot.ids, slot.ids + slot.count);
+      return;
+    }
+    const std::size_t before = out.size();
+    tables.bpe.encode(piece, work, out);
+    const std::size_t count = out.size() - before;
+    if (count > PieceCache::kMaxIds) return;
+    std::memcpy(slot.key, key, sizeof key);
+    std::copy(out.end() - std::ptrdiff_t(count), out.end(), slot.ids);
+    slot.count = std::uint32_t(count);
+  }
+
+  void encode_plain(std::string_view text, std::vector<std::int32_t>& out) {
+    splitter.start(text);
+    for (splitter.next(pieces); !pieces.empty(); splitter.next(pieces)) {
+      for (const std::string_view piece : pieces) encode_piece(piece, text.data() + text.size(), out);
+    }
+  }
+
+  std::int64_t encode(std::string_view text, const AddedMatcher& added, std::vector<std::int32_t>& out) {
+    std::int64_t replaced = 0;
+    if (find_invalid_utf8(text) != text.size()) {
+      replaced = replace_invalid_utf8(text, repaired);
+      text = repaired;
+    }
+    std::size_t at = 0;
+    while (const auto found = added.find(text, at)) {
+      encode_plain(text.substr(at, found->begin - at), out);
+      out.push_back(found->id);
+      at = found->end;
+    }
+    encode_plain(text.substr(at), out);
+    return replaced;
+  }
+};
+
+Encoder::Encoder(const Tokenizer& tokenizer) : state_(std::make_unique<State>(tokenizer)) {}
+Encoder::~Encoder() = default;
+Encoder::Encoder(Encoder&&) noexcept = default;
+Encoder& Encoder::operator=(Encoder&&) noexcept = default;
+
+std::int64_t Encoder::encode_ordinary(std::string_view text, std::vector<std::int32_t>& out) {
+  return state_->encode(text, state_->tables.others, out);
+}
+
+std::int64_t Encoder::encode_with_specials(std::string_view text, std::vector<std::int32_t>& out) {
+  return state_->encode(text, state_->tables.all, out);
+}
+
+}  // namespace drover

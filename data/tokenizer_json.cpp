@@ -1,0 +1,369 @@
+// Reads and writes Hugging Face tokenizer.json. What the forms mean:
+// https://huggingface.co/docs/tokenizers/components
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <unordered_map>
+
+#include "core/error.h"
+#include "data/tokenizer.h"
+#include "data/tokenizer_spec.h"
+#include "data/unicode.h"
+
+namespace drover {
+namespace {
+
+using Json = nlohmann::json;
+using OrderedJson = nlohmann::ordered_json;
+
+class JsonReader {
+ public:
+  explicit JsonReader(std::string_view path) : path_(path) {}
+
+  TokenizerSpec read(std::string_view text) {
+    if (text.size() > kMaxTokenizerFileBytes) refuse(text.size(), " bytes is too large for a tokenizer.json");
+    const Json root = parse(text);
+    if (!is_null(root, "normalizer"))
+      refuse("the normalizer ", type_of(root["normalizer"]), " is not supported; only null is");
+    read_pre_tokenizer(member(root, "pre_tokenizer", Json::value_t::object));
+    check_decoder(root);
+    const Json& model = member(root, "model", Json::value_t::object);
+    entries_ = member(model, "vocab", Json::value_t::object).size() +
+               (root.contains("added_tokens") ? root["added_tokens"].size() : 0);
+    read_added(root);
+    read_model(model);
+    spec_.bos = conventional_bos(spec_);
+    spec_.eos = conventional_eos(spec_);
+    if (!is_null(root, "post_processor")) read_post_processor(root["post_processor"]);
+    return std::move(spec_);
+  }
+
+ private:
+  template <class... Parts>
+  [[noreturn]] void refuse(const Parts&... parts) const {
+    throw input_error(path_, ": ", parts...);
+  }
+
+  Json parse(std::string_view text) const {
+    try {
+      Json root = Json::parse(text);
+      if (!root.is_object()) refuse("a tokenizer.json must be an object, not ", root.type_name());
+      return root;
+    } catch (const Json::exception& error) {
+      refuse("not valid JSON: ", error.what());
+    }
+  }
+
+  static bool is_null(const Json& object, const char* key) {
+    return !object.contains(key) || object[key].is_null();
+  }
+
+  const Json& member(const Json& object, const char* key, Json::value_t type) const {
+    if (!object.is_object() || !object.contains(key))
+      refuse("'", key, "' is missing; is this a tokenizer.json?");
+    const bool both_numbers = type == Json::value_t::number_integer && object[key].is_number_integer();
+    if (object[key].type() != type && !both_numbers)
+      refuse("'", key, "' must be ", Json(type).type_name(), ", not ", object[key].type_name());
+    return object[key];
+  }
+
+  std::string string(const Json& object, const char* key) const {
+    return member(object, key, Json::value_t::string);
+  }
+
+  bool flag(const Json& object, const char* key, bool otherwise) const {
+    return is_null(object, key) ? otherwise : bool(member(object, key, Json::value_t::boolean));
+  }
+
+  std::int32_t token_id(const Json& value, std::string_view token) const {
+    const auto id = value.is_number_integer() ? value.get<std::int64_t>() : -1;
+    if (id < 0 || id >= kMaxTokens)
+      refuse("token '", token, "' has id ", value.dump(), "; ids are integers from 0 to ", kMaxTokens - 1);
+    return std::int32_t(id);
+  }
+
+  std::string type_of(const Json& object) const { return string(object, "type"); }
+
+  // One element, or those of a Sequence.
+  std::vector<Json> parts_of(const Json& object, const char* list) const {
+    if (type_of(object) != "Sequence") return {object};
+    return member(object, list, Json::value_t::array).get<std::vector<Json>>();
+  }
+
+  void read_pre_tokenizer(const Json& object) {
+    for (const Json& part : parts_of(object, "pretokenizers")) {
+      const std::string type = type_of(part);
+      if (type == "Split") {
+        set_pattern(split_pattern(part));
+      } else if (type == "ByteLevel") {
+        if (flag(part, "add_prefix_space", true))
+          refuse("pre_tokenizer ByteLevel with add_prefix_space: true is not supported");
+        if (flag(part, "use_regex", true)) set_pattern(kGpt2Pattern);
+        byte_level_ = true;
+      } else {
+        refuse("the pre_tokenizer ", type, " is not supported; only Split and ByteLevel are");
+      }
+    }
+    if (!byte_level_) refuse("the pre_tokenizer has no ByteLevel; only byte-level BPE is supported");
+    if (spec_.pattern.empty())
+      refuse("the pre_tokenizer splits by no regular expression; that is not supported");
+  }
+
+  void set_pattern(const std::string& pattern) {
+    if (!spec_.pattern.empty())
+      refuse("the pre_tokenizer splits by more than one regular expression; that is not supported");
+    if (byte_level_) refuse("the pre_tokenizer splits after ByteLevel; that is not supported");
+    spec_.pattern = pattern;
+  }
+
+  std::string split_pattern(const Json& part) const {
+    const Json& pattern = member(part, "pattern", Json::value_t::object);
+    if (!pattern.contains("Regex"))
+      refuse("the pre_tokenizer splits by a plain string; only a Regex is supported");
+    const std::string behavior = string(part, "behavior");
+    if (behavior != "Isolated" || flag(part, "invert", false)) {
+      refuse("the pre_tokenizer's Split has behavior ", behavior,
+             flag(part, "invert", false) ? ", inverted" : "", "; only Isolated, not inverted, is supported");
+    }
+    return string(pattern, "Regex");
+  }
+
+  void check_decoder(const Json& root) const {
+    if (is_null(root, "decoder") || type_of(root["decoder"]) == "ByteLevel") return;
+    refuse("the decoder ", type_of(root["decoder"]), " is not supported; only ByteLevel is");
+  }
+
+  void read_added(const Json& root) {
+    if (is_null(root, "added_tokens")) return;
+    for (const Json& token : member(root, "added_tokens", Json::value_t::array)) {
+      const std::string content = string(token, "content");
+      for (const char* option : {"single_word", "lstrip", "rstrip"}) {
+        if (flag(token, option, false))
+          refuse("added token '", content, "' sets ", option, ", which is not supported");
+      }
+      const std::int32_t id = token_id(member(token, "id", Json::value_t::number_integer), content);
+      spec_.added.push_back({.id = id, .content = content, .special = flag(token, "special", false)});
+      place(id, content);
+    }
+    std::ranges::sort(spec_.added, {}, &AddedToken::id);
+  }
+
+  // Ids are dense, so none reaches the number of entries; that bounds the memory before it is taken.
+  void place(std::int32_t id, std::string bytes) {
+    if (std::size_t(id) >= entries_) {
+      refuse("token '", bytes, "' has id ", id, " although there are only ", entries_,
+             " tokens; ids must be dense");
+    }
+    if (std::size_t(id) >= spec_.tokens.size()) spec_.tokens.resize(std::size_t(id) + 1);
+    if (!spec_.tokens[std::size_t(id)].empty()) {
+      refuse("id ", id, " belongs to both '", spec_.tokens[std::size_t(id)], "' and '", bytes,
+             "'; ids must be unique");
+    }
+    spec_.tokens[std::size_t(id)] = std::move(bytes);
+  }
+
+  void read_model(const Json& model) {
+    if (model.contains("type") && string(model, "type") != "BPE")
+      refuse("the model ", string(model, "type"), " is not supported; only BPE is");
+    if (flag(model, "byte_fallback", false)) refuse("byte_fallback is not supported; only byte-level BPE is");
+    for (const char* affix : {"continuing_subword_prefix", "end_of_word_suffix"}) {
+      if (!is_null(model, affix) && !string(model, affix).empty())
+        refuse(affix, " '", string(model, affix), "' is not supported");
+    }
+    if (!is_null(model, "dropout") && model["dropout"] != 0.0)
+      refuse("BPE dropout is not supported; set it to null");
+    spec_.ignore_merges = flag(model, "ignore_merges", false);
+    read_vocabulary(member(model, "vocab", Json::value_t::object));
+    read_merges(member(model, "merges", Json::value_t::array));
+  }
+
+  void read_vocabulary(const Json& vocabulary) {
+    for (const auto& [spelled, value] : vocabulary.items()) {
+      const std::int32_t id = token_id(value, spelled);
+      ids_.emplace(spelled, id);
+      if (is_added(id, spelled)) continue;
+      const auto bytes = alphabet_to_bytes(spelled);
+      if (!bytes)
+        refuse("token '", spelled,
+               "' has a character outside the byte-level alphabet (a space is spelled \u0120)");
+      place(id, *bytes);
+    }
+    for (std::size_t id = 0; id < spec_.tokens.size(); ++id) {
+      if (spec_.tokens[id].empty())
+        refuse("no token has id ", id, " although ids go to ", spec_.tokens.size() - 1,
+               "; ids must be dense, so add a reserved token there");
+    }
+  }
+
+  // An added token listed in the vocabulary too, spelled as it is.
+  bool is_added(std::int32_t id, const std::string& spelled) const {
+    const auto token = std::ranges::lower_bound(spec_.added, id, {}, &AddedToken::id);
+    return token != spec_.added.end() && token->id == id && token->content == spelled;
+  }
+
+  void read_merges(const Json& merges) {
+    spec_.merges.reserve(merges.size());
+    for (const Json& merge : merges) {
+      const auto [left, right] = merge_parts(merge);
+      spec_.merges.push_back({.left = id_of(left, merge),
+                              .right = id_of(right, merge),
+                              .merged = id_of(left + right, merge),
+                              .rank = std::int32_t(spec_.merges.size())});
+    }
+  }
+
+  std::pair<std::string, std::string> merge_parts(const Json& merge) const {
+    if (merge.is_array() && merge.size() == 2 && merge[0].is_string() && merge[1].is_string())
+      return {merge[0], merge[1]};
+    const std::string text = merge.is_string() ? merge.get<std::string>() : "";
+    const std::size_t space = text.find(' ');
+    if (space == std::string::npos || text.find(' ', space + 1) != std::string::npos) {
+      refuse("merge ", spec_.merges.size(), " is ", merge.dump(), R"(; expected "a b" or ["a", "b"])");
+    }
+    return {text.substr(0, space), text.substr(space + 1)};
+  }
+
+  std::int32_t id_of(const std::string& spelled, const Json& merge) const {
+    const auto found = ids_.find(spelled);
+    if (found == ids_.end())
+      refuse("merge ", spec_.merges.size(), ", ", merge.dump(), ", needs the token '", spelled,
+             "', which is not in the vocabulary");
+    return found->second;
+  }
+
+  void read_post_processor(const Json& object) {
+    for (const Json& part : parts_of(object, "processors")) {
+      const std::string type = type_of(part);
+      if (type == "ByteLevel") continue;  // offsets only
+      if (type != "TemplateProcessing")
+        refuse("the post_processor ", type, " is not supported; only ByteLevel and TemplateProcessing are");
+      read_template(member(part, "single", Json::value_t::array));
+    }
+  }
+
+  void read_template(const Json& items) {
+    bool after_text = false;
+    bool first = true, last = true;
+    for (const Json& item : items) {
+      if (item.contains("Sequence")) {
+        after_text = true;
+        continue;
+      }
+      const std::string name = string(member(item, "SpecialToken", Json::value_t::object), "id");
+      if (!std::exchange(after_text ? last : first, false))
+        refuse("the post_processor adds more than one token on a side; that is not supported");
+      (after_text ? spec_.eos : spec_.bos) = special_id(name);
+    }
+  }
+
+  std::int32_t special_id(const std::string& name) const {
+    const auto token = std::ranges::find(spec_.added, name, &AddedToken::content);
+    if (token == spec_.added.end())
+      refuse("the post_processor names '", name, "', which is not among added_tokens");
+    return token->id;
+  }
+
+  std::string_view path_;
+  TokenizerSpec spec_;
+  bool byte_level_ = false;
+  std::size_t entries_ = 0;                            // of the vocabulary and the added tokens together
+  std::unordered_map<std::string, std::int32_t> ids_;  // by spelling
+};
+
+OrderedJson byte_level(bool use_regex) {
+  return {
+      {"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", use_regex}};
+}
+
+OrderedJson pre_tokenizer_of(const TokenizerSpec& spec) {
+  const OrderedJson split = {
+      {"type", "Split"}, {"pattern", {{"Regex", spec.pattern}}}, {"behavior", "Isolated"}, {"invert", false}};
+  return {{"type", "Sequence"}, {"pretokenizers", OrderedJson::array({split, byte_level(false)})}};
+}
+
+// BOS, and EOS where only the template can say which token it is.
+OrderedJson post_processor_of(const TokenizerSpec& spec) {
+  const bool name_eos = spec.eos && spec.eos != conventional_eos(spec);
+  if (!spec.bos && !name_eos) return byte_level(true);
+  OrderedJson tokens = OrderedJson::object();
+  const auto side = [&](const char* sequence, int type) {
+    OrderedJson items = OrderedJson::array();
+    const auto special = [&](std::int32_t id) {
+      const std::string& name = spec.tokens[std::size_t(id)];
+      items.push_back({{"SpecialToken", {{"id", name}, {"type_id", type}}}});
+      tokens[name] = {
+          {"id", name}, {"ids", OrderedJson::array({id})}, {"tokens", OrderedJson::array({name})}};
+    };
+    if (spec.bos) special(*spec.bos);
+    items.push_back({{"Sequence", {{"id", sequence}, {"type_id", type}}}});
+    if (name_eos) special(*spec.eos);
+    return items;
+  };
+  OrderedJson single = side("A", 0), pair = single;
+  for (OrderedJson& item : side("B", 1)) pair.push_back(std::move(item));
+  return {{"type", "TemplateProcessing"}, {"single", single}, {"pair", pair}, {"special_tokens", tokens}};
+}
+
+OrderedJson added_tokens_of(const TokenizerSpec& spec) {
+  OrderedJson list = OrderedJson::array();
+  for (const AddedToken& token : spec.added) {
+    list.push_back({{"id", token.id},
+                    {"content", token.content},
+                    {"single_word", false},
+                    {"lstrip", false},
+                    {"rstrip", false},
+                    {"normalized", false},
+                    {"special", token.special}});
+  }
+  return list;
+}
+
+// Added tokens after the last ordinary one are left out, as tokenizers does; it numbers them from the end of
+// this table.
+OrderedJson model_of(const TokenizerSpec& spec) {
+  std::vector<bool> added(spec.tokens.size());
+  for (const AddedToken& token : spec.added) added[std::size_t(token.id)] = true;
+  std::size_t size = spec.tokens.size();
+  while (size > 0 && added[size - 1]) --size;
+  // push_back and not [], which searches the whole object each time.
+  OrderedJson::object_t vocabulary;
+  std::vector<std::string> spelled;
+  for (std::size_t id = 0; id < size; ++id) {
+    spelled.push_back(added[id] ? spec.tokens[id] : bytes_to_alphabet(spec.tokens[id]));
+    vocabulary.push_back({spelled.back(), std::int64_t(id)});
+  }
+  OrderedJson merges = OrderedJson::array();
+  for (const Merge& merge : spec.merges)
+    merges.push_back(spelled[std::size_t(merge.left)] + " " + spelled[std::size_t(merge.right)]);
+  return {{"type", "BPE"},
+          {"dropout", nullptr},
+          {"unk_token", nullptr},
+          {"continuing_subword_prefix", nullptr},
+          {"end_of_word_suffix", nullptr},
+          {"fuse_unk", false},
+          {"byte_fallback", false},
+          {"ignore_merges", spec.ignore_merges},
+          {"vocab", std::move(vocabulary)},
+          {"merges", std::move(merges)}};
+}
+
+}  // namespace
+
+Tokenizer Tokenizer::from_json(std::string_view text, std::string_view path) {
+  return Tokenizer(JsonReader(path).read(text), path);
+}
+
+std::string Tokenizer::to_json() const {
+  const TokenizerSpec& from = spec();
+  const OrderedJson root = {{"version", "1.0"},
+                            {"truncation", nullptr},
+                            {"padding", nullptr},
+                            {"added_tokens", added_tokens_of(from)},
+                            {"normalizer", nullptr},
+                            {"pre_tokenizer", pre_tokenizer_of(from)},
+                            {"post_processor", post_processor_of(from)},
+                            {"decoder", byte_level(true)},
+                            {"model", model_of(from)}};
+  return root.dump(1) + "\n";
+}
+
+}  // namespace drover

@@ -1,0 +1,188 @@
+#include "data/tokenizer_spec.h"
+
+#include <algorithm>
+#include <array>
+#include <unordered_map>
+
+#include "core/digest.h"
+#include "core/error.h"
+#include "data/bpe_table.h"
+#include "data/unicode.h"
+
+namespace drover {
+namespace {
+
+// Tokens are printed as tokenizer.json spells them: printable whatever the bytes, and what the reader finds
+// in the file.
+std::string quoted(const std::string& bytes) { return "'" + bytes_to_alphabet(bytes.substr(0, 64)) + "'"; }
+
+class SpecCheck {
+ public:
+  SpecCheck(const TokenizerSpec& spec, std::string_view path) : spec_(spec), path_(path) {}
+
+  void run() {
+    tokens();
+    added();
+    bytes();
+    merges();
+    document_tokens();
+  }
+
+ private:
+  template <class... Parts>
+  [[noreturn]] void refuse(const Parts&... parts) const {
+    throw input_error(path_, ": ", parts...);
+  }
+
+  bool is_id(std::int64_t id) const { return id >= 0 && id < std::int64_t(spec_.tokens.size()); }
+
+  void tokens() const {
+    if (std::int64_t(spec_.tokens.size()) > kMaxTokens)
+      refuse(spec_.tokens.size(), " tokens; at most ", kMaxTokens);
+    std::unordered_map<std::string_view, std::size_t> ids;
+    ids.reserve(spec_.tokens.size());
+    for (std::size_t id = 0; id < spec_.tokens.size(); ++id) {
+      const std::string& token = spec_.tokens[id];
+      if (token.empty()) refuse("token ", id, " is empty; every id must stand for at least one byte");
+      if (token.size() > kMaxTokenBytes)
+        refuse("token ", id, " has ", token.size(), " bytes; at most ", kMaxTokenBytes);
+      const auto [other, fresh] = ids.emplace(token, id);
+      if (!fresh) refuse("tokens ", other->second, " and ", id, " are both ", quoted(token), "; remove one");
+    }
+  }
+
+  void added() {
+    special_.resize(spec_.tokens.size());
+    std::int64_t last = -1;
+    for (const AddedToken& token : spec_.added) {
+      if (!is_id(token.id))
+        refuse("added token '", token.content, "' has id ", token.id, " outside the vocabulary");
+      if (token.id <= last) refuse("added token ids must increase; ", token.id, " comes after ", last);
+      if (spec_.tokens[std::size_t(token.id)] != token.content) {
+        refuse("added token ", token.id, " is '", token.content, "', but the vocabulary says ",
+               quoted(spec_.tokens[std::size_t(token.id)]));
+      }
+      if (find_invalid_utf8(token.content) != token.content.size())
+        refuse("added token ", token.id, " is not UTF-8");
+      special_[std::size_t(token.id)] = token.special;
+      last = token.id;
+    }
+  }
+
+  void bytes() const {
+    std::array<bool, 256> present{};
+    for (std::size_t id = 0; id < spec_.tokens.size(); ++id) {
+      const std::string& token = spec_.tokens[id];
+      if (token.size() == 1 && !special_[id]) present[static_cast<unsigned char>(token[0])] = true;
+    }
+    const auto missing = std::ranges::count(present, false);
+    if (missing == 0) return;
+    const auto first = std::ranges::find(present, false) - present.begin();
+    refuse("the vocabulary lacks ", missing, " of the 256 single bytes, the first of them ", first,
+           " (spelled ", quoted(std::string(1, char(first))),
+           "); text with them could not be encoded, so use a complete byte-level vocabulary");
+  }
+
+  void merges() const {
+    PairTable<bool> seen(spec_.merges.size());
+    std::int32_t last = 0;
+    for (std::size_t at = 0; at < spec_.merges.size(); ++at) {
+      const Merge& merge = spec_.merges[at];
+      for (const std::int32_t id : {merge.left, merge.right, merge.merged}) {
+        if (!is_id(id))
+          refuse("merge ", at, " has id ", id, " outside the vocabulary of ", spec_.tokens.size());
+        if (special_[std::size_t(id)])
+          refuse("merge ", at, " involves the special token ", quoted(spec_.tokens[std::size_t(id)]));
+      }
+      const std::string &left = spec_.tokens[std::size_t(merge.left)],
+                        &right = spec_.tokens[std::size_t(merge.right)];
+      if (left + right != spec_.tokens[std::size_t(merge.merged)]) {
+        refuse("merge ", at, ", ", quoted(left), " + ", quoted(right), ", cannot make ",
+               quoted(spec_.tokens[std::size_t(merge.merged)]));
+      }
+      if (merge.rank < last)
+        refuse("merge ", at, " has rank ", merge.rank, " after ", last, "; ranks must not decrease");
+      bool& repeated = seen.at_or_add(pair_key(merge.left, merge.right));
+      if (repeated)
+        refuse("merge ", at, ", ", quoted(left), " + ", quoted(right), ", is there twice; remove one");
+      repeated = true;
+      last = merge.rank;
+    }
+  }
+
+  void document_tokens() const {
+    for (const auto& id : {spec_.bos, spec_.eos}) {
+      if (id && !(is_id(*id) && special_[std::size_t(*id)]))
+        refuse("begin or end of text is ", *id, ", not a special token's id");
+    }
+  }
+
+  const TokenizerSpec& spec_;
+  std::string_view path_;
+  std::vector<bool> special_;
+};
+
+class SpecDigest {
+ public:
+  SpecDigest& add(std::int64_t value) { return raw(&value, sizeof value); }
+  SpecDigest& add(std::string_view text) {
+    return add(std::int64_t(text.size())).raw(text.data(), text.size());
+  }
+  std::string value() const { return hex(stream_.value()); }
+
+ private:
+  SpecDigest& raw(const void* bytes, std::size_t count) {
+    stream_.add({static_cast<const std::byte*>(bytes), count});
+    return *this;
+  }
+  DigestStream stream_;
+};
+
+std::optional<std::int32_t> first_special(const TokenizerSpec& spec,
+                                          std::initializer_list<std::string_view> names) {
+  for (const std::string_view name : names) {
+    for (const AddedToken& token : spec.added) {
+      if (token.special && token.content == name) return token.id;
+    }
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+void check_spec(const TokenizerSpec& spec, std::string_view path) { SpecCheck(spec, path).run(); }
+
+std::string spec_digest(const TokenizerSpec& spec) {
+  SpecDigest digest;
+  digest.add("drover tokenizer 1").add(spec.pattern).add(spec.ignore_merges);
+  digest.add(std::int64_t(spec.tokens.size()));
+  for (const std::string& token : spec.tokens) digest.add(token);
+  // Ranks count only relative to each other, so that a gap in a file's numbering means nothing.
+  digest.add(std::int64_t(spec.merges.size()));
+  std::int64_t order = 0;
+  for (std::size_t at = 0; at < spec.merges.size(); ++at) {
+    const Merge& merge = spec.merges[at];
+    order += at > 0 && merge.rank != spec.merges[at - 1].rank;
+    digest.add(merge.left).add(merge.right).add(order);
+  }
+  digest.add(std::int64_t(spec.added.size()));
+  for (const AddedToken& token : spec.added) digest.add(token.id).add(token.special);
+  return digest.add(spec.bos.value_or(-1)).add(spec.eos.value_or(-1)).value();
+}
+
+std::optional<std::int32_t> conventional_bos(const TokenizerSpec& spec) {
+  return first_special(spec, {"<|begin_of_text|>", "<s>"});
+}
+
+std::optional<std::int32_t> conventional_eos(const TokenizerSpec& spec) {
+  return first_special(spec, {"<|end_of_text|>", "<|endoftext|>", "</s>"});
+}
+
+void append_specials(const std::vector<std::string>& names, TokenizerSpec& spec) {
+  for (const std::string& name : names) {
+    spec.added.push_back({.id = std::int32_t(spec.tokens.size()), .content = name, .special = true});
+    spec.tokens.push_back(name);
+  }
+}
+
+}  // namespace drover

@@ -1,0 +1,31 @@
+// Rules about a TokenizerSpec that its readers, its writers and Tokenizer share.
+// Thread rules: pure functions.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "data/tokenizer.h"
+
+namespace drover {
+
+inline constexpr std::int64_t kMaxTokens = 1 << 24;
+inline constexpr std::size_t kMaxTokenBytes = 1 << 16;
+inline constexpr std::size_t kMaxTokenizerFileBytes = std::size_t(1) << 28;
+
+// Throws an input error that starts with `path` unless all that Tokenizer promises holds.
+void check_spec(const TokenizerSpec& spec, std::string_view path);
+
+// XXH3-128, 32 hexadecimal digits.
+std::string spec_digest(const TokenizerSpec& spec);
+
+// By the names of the special tokens, in order of preference.
+std::optional<std::int32_t> conventional_bos(const TokenizerSpec& spec);
+std::optional<std::int32_t> conventional_eos(const TokenizerSpec& spec);
+
+// Appends special tokens after the last id.
+void append_specials(const std::vector<std::string>& names, TokenizerSpec& spec);
+
+}  // namespace drover
