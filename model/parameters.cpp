@@ -6,7 +6,7 @@ namespace {
 
 // The matrix of `count` consecutive fused pieces.
 Tensor matrix(const GroupLayout& layout, const Tensor& flat, std::size_t first, std::size_t count = 1) {
-  const Piece& piece = layout.pieces.at(first);
+  const GroupPiece& piece = layout.pieces.at(first);
   std::int64_t rows = 0;
   for (std::size_t i = first; i < first + count; ++i) rows += layout.pieces.at(i).box.extent[0];
   const std::int64_t cols = piece.box.extent[1];
@@ -14,7 +14,7 @@ Tensor matrix(const GroupLayout& layout, const Tensor& flat, std::size_t first, 
 }
 
 Tensor vector(const GroupLayout& layout, const Tensor& flat, std::size_t index) {
-  const Piece& piece = layout.pieces.at(index);
+  const GroupPiece& piece = layout.pieces.at(index);
   return flat.slice(0, piece.begin, piece.begin + piece.box.numel());
 }
 

@@ -23,7 +23,7 @@ void apply_adamw(const Exec& exec, const OptimizerConfig& config, const std::vec
   for (int g = 0; g < groups.count(); ++g) {
     const GroupShard& shard = groups.shard(g);
     const std::int64_t shard_end = shard.begin + shard.master.dims[0];
-    for (const Piece& piece : groups.layout(g).pieces) {
+    for (const GroupPiece& piece : groups.layout(g).pieces) {
       const std::int64_t begin = std::max(piece.begin, shard.begin) - shard.begin;
       const std::int64_t end = std::min(piece.begin + piece.box.numel(), shard_end) - shard.begin;
       if (begin >= end) continue;

@@ -60,7 +60,7 @@ GroupLayout flat_layout(std::string name, std::span<const ParameterLayout> table
 
 std::vector<FlatBox> boxes_of_range(const GroupLayout& group, std::int64_t begin, std::int64_t end) {
   std::vector<FlatBox> boxes;
-  for (const Piece& piece : group.pieces) {
+  for (const GroupPiece& piece : group.pieces) {
     const std::int64_t width = piece.box.extent[1];
     std::int64_t at = std::max(begin, piece.begin);
     const std::int64_t last = std::min(end, piece.begin + piece.box.numel());

@@ -66,7 +66,7 @@ struct ParameterLayout {
 Box local_box(const ParameterLayout& parameter, int tensor_rank, int tensor_ranks);
 
 // A consecutive run of flat elements of a group that belongs to one parameter's local piece.
-struct Piece {
+struct GroupPiece {
   int parameter = 0;             // index into the table
   std::int64_t begin = 0;        // first flat element in the group
   Box box;                       // the local box, row-major at [begin, begin + box.numel())
@@ -76,7 +76,7 @@ struct Piece {
 // one fused matrix; units that are not fused start aligned; padded so that it cuts into equal aligned shards.
 struct GroupLayout {
   std::string name;                            // "layers.3", "embedding", "head"
-  std::vector<Piece> pieces;
+  std::vector<GroupPiece> pieces;
   std::int64_t size = 0;                       // elements, padding included; shards * shard_size
   std::int64_t shard_size = 0;
 };

@@ -1,5 +1,7 @@
 #include "parallel/pending.h"
 
+#include <exception>
+
 namespace drover {
 
 namespace {
@@ -19,10 +21,16 @@ class Release {
 }  // namespace
 
 Pending::~Pending() {
+  if (operation_ == nullptr) return;
+  if (std::uncaught_exceptions() > 0) {
+    Release release(operation_);
+    operation_->abandon();
+    return;
+  }
   try {
     join();
   } catch (...) {
-    // The failure that unwinds, or the next collective on this communicator, reports it.
+    // The next operation on this communicator reports it.
   }
 }
 
