@@ -1,21 +1,28 @@
 // Who computes which row: the rows of a step dealt to (data rank, microbatch), balanced by attended pairs.
 //
 // Every data rank has M = ceil(rows / (data_ranks x microbatch_sequences)) microbatches. Ranks' row counts
-// differ by at most one, and so do the row counts of one rank's microbatches, so a microbatch may hold fewer
-// rows than microbatch_sequences, or none; no rank has more than ceil(rows / data_ranks) rows. Any number of
-// ranks takes any number of rows. Row costs are dealt largest first to the least loaded rank with room, then
-// improved by swaps between the most loaded rank and others; microbatches of a rank likewise. A pure function
-// of the costs: every rank computes the same answer, ties go to the lower number. O(rows x log rows +
-// data_ranks) and a bounded number of swaps.
+// differ by at most one, and so do the row counts of one rank's microbatches: a microbatch may hold fewer
+// rows than microbatch_sequences, or none. Any number of ranks takes any number of rows. Rows are dealt
+// largest first, each to the rank with room that would end with the least if all its further rows were the
+// smallest there are; a rank's rows to its microbatches likewise. A pure function of the pairs, so every rank
+// computes the same answer; ties go to the lower number. O(rows x log rows + data_ranks).
+//
+// With equal row counts no dealing can do better than max(mean, largest row + the smallest rows that must
+// join it); for long-tailed documents in long rows that bound alone is well above the mean
+// (tests/data/assignment_test.cpp states it).
 //
 // Thread rules: one thread at a time; the answer lives until the next assign().
 #pragma once
 
 #include <cstdint>
 #include <span>
+#include <utility>
 #include <vector>
 
 namespace drover {
+
+// M of the formula above.
+std::int64_t microbatches_of(std::int64_t rows, int data_ranks, int microbatch_sequences);
 
 class RowAssigner {
  public:
@@ -24,15 +31,36 @@ class RowAssigner {
   // pairs[r]: attended pairs of row r. No allocation once it has seen as many rows.
   void assign(std::span<const std::int64_t> pairs);
 
-  int microbatches() const { return microbatches_; }  // M, the same for every rank
-  // Row numbers of one microbatch, increasing; empty for a slot beyond the rows.
-  std::span<const std::int32_t> rows_of(int data_rank, int microbatch) const;
-  std::int64_t pairs_of(int data_rank) const { return loads_[data_rank]; }
+  std::int64_t microbatches() const { return microbatches_; }
+  // Row numbers of one microbatch, increasing; none for a slot beyond the rows.
+  std::span<const std::int32_t> rows_of(int data_rank, std::int64_t microbatch) const;
 
  private:
+  // Rows grouped by bin: those of bin b are rows[starts[b] .. starts[b + 1]).
+  struct Groups {
+    std::vector<std::int32_t> rows;
+    std::vector<std::int64_t> starts;
+
+    std::span<const std::int32_t> of(std::int64_t bin) const;
+  };
+  struct Bin {
+    std::int64_t load = 0, count = 0;
+  };
+
+  void deal(std::span<const std::int64_t> pairs, std::span<const std::int32_t> rows, std::int64_t bins,
+            std::int64_t first_bin);
+  void sort_by_pairs(std::span<const std::int64_t> pairs);
+  void group(std::int64_t bins, Groups& groups);
+
   int data_ranks_, microbatch_sequences_;
-  int microbatches_ = 0;
-  std::vector<std::int64_t> loads_;  // per rank
+  std::int64_t microbatches_ = 0;
+  std::vector<std::int32_t> order_;       // of rows, as the next grouping wants them
+  std::vector<std::int64_t> bin_of_row_;  // answer of deal()
+  Groups by_rank_, by_microbatch_;
+  // Workspace of one deal().
+  std::vector<Bin> bins_;
+  std::vector<std::int64_t> smallest_;                            // sums of the i smallest rows
+  std::vector<std::pair<std::int64_t, std::int64_t>> next_bins_;  // heap of (least load at the end, bin)
 };
 
 }  // namespace drover

@@ -9,20 +9,9 @@
 #include <span>
 #include <vector>
 
-#include "core/segment.h"
-#include "core/tensor.h"
+#include "core/microbatch.h"
 
 namespace drover {
-
-// Views into memory of whoever made it (the loader: valid until its next step is taken).
-struct Microbatch {
-  std::int64_t rows = 0;              // 0: an empty microbatch, which computes and sends nothing
-  Tensor tokens, targets, positions;  // [N] int32; targets -1 where there is none
-  std::span<const Segment> segments;  // over the N packed tokens; q and kv ranges are equal
-  std::int64_t valid_targets = 0;
-
-  std::int64_t size() const { return tokens.empty() ? 0 : tokens.dims[0]; }  // N
-};
 
 // One data rank's share of a step, in the order it is computed.
 struct StepBatch {

@@ -9,8 +9,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "core/memory.h"
-#include "data/batch.h"
+#include "data/batch_buffer.h"
 #include "data/feed.h"
 
 namespace drover {
@@ -41,15 +40,14 @@ class Holdout {
   double bits_per_byte(double loss) const;
 
  private:
-  std::int64_t source_row(std::int64_t row) const;
+  void append_row(std::int64_t source_row);
   void append_pieces(std::int64_t begin, std::int64_t end);
 
   const TokenSource& source_;
   HoldoutOptions options_;
   std::int64_t source_rows_ = 0, rows_ = 0, microbatches_ = 0, total_targets_ = 0;
-  Buffer buffer_;
+  BatchBuffer buffer_;
   std::vector<Piece> pieces_;
-  std::vector<Segment> segments_;
   Microbatch batch_;
 };
 

@@ -51,6 +51,7 @@ struct RowAddress {
 struct StepRows {
   std::int64_t sequence_length = 0;
   std::vector<RowAddress> rows;
+  SamplerState after;  // where the next step starts
 };
 
 class Sampler {
@@ -74,6 +75,8 @@ class Sampler {
 
  private:
   int phase_at(std::int64_t tokens) const;
+  RowAddress deal_row(SamplerState& state) const;
+  void end_step(SamplerState& state) const;
 
   std::vector<Phase> phases_;
   std::vector<Mixture> mixtures_;  // per phase

@@ -21,6 +21,8 @@ constexpr std::int32_t kNoTarget = -1;
 // Where one row goes; T elements each.
 struct RowViews {
   std::span<std::int32_t> tokens, targets, positions;
+
+  RowViews subspan(std::int64_t begin, std::int64_t length) const;
 };
 
 // Fills the row; the pieces' lengths sum to T.
@@ -28,6 +30,7 @@ void write_row(const TokenSource& source, std::span<const Piece> pieces, const R
 // Appends the segments of a row that starts at `row_begin` among the packed tokens.
 void append_segments(std::span<const Piece> pieces, std::int64_t row_begin, std::vector<Segment>& segments);
 
+std::int64_t total_length(std::span<const Piece> pieces);
 std::int64_t attended_pairs(std::span<const Piece> pieces);
 std::int64_t valid_targets(std::span<const Piece> pieces);
 

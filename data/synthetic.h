@@ -4,7 +4,7 @@
 // Lengths: log-normal, rounded and clipped to [1, max_length]; one in 64 documents has exactly one token. The
 // lengths of a block of 4096 documents are drawn from the seed; every block has them again, rotated by a
 // random amount. Tokens: within a document each token is, with probability 7/8, a fixed function of the one
-// before, next = (a x previous + c) mod R with R = max(vocab_size / 4, 1), otherwise uniform over the
+// before, next = (5 x previous + 17) mod R with R = max(vocab_size / 4, 1), otherwise uniform over the
 // vocabulary. So a model first learns that small ids are common, then the function.
 #pragma once
 
@@ -39,10 +39,16 @@ class SyntheticSource final : public TokenSource {
 
  private:
   static constexpr std::int64_t kBlock = 4096;  // documents
+  std::int64_t rotation(std::int64_t block) const;
   std::int64_t document_at(std::int64_t token) const;
+  bool starts_afresh(std::int64_t token, std::int64_t document_begin) const;
+  std::uint64_t token_bits(std::int64_t token) const;
+  std::int32_t fresh_token(std::int64_t token) const;
+  std::int32_t following_token(std::int32_t token) const;
 
   SyntheticOptions options_;
   std::string digest_;
+  std::uint64_t token_key_, rotation_key_;
   std::vector<std::int64_t> starts_;  // of the unrotated block's documents; kBlock + 1
 };
 

@@ -1,0 +1,85 @@
+#include "data/holdout.h"
+
+#include <algorithm>
+#include <numbers>
+
+#include "core/error.h"
+#include "data/assignment.h"
+
+namespace drover {
+namespace {
+
+std::int64_t documents_with_tokens(const TokenSource& source) {
+  std::int64_t documents = 0;
+  for (std::int64_t i = 0; i < source.document_count(); ++i)
+    documents += source.offset(i + 1) > source.offset(i);
+  return documents;
+}
+
+// The last document that starts at or before `token`; empty ones share their successor's start.
+std::int64_t document_at(const TokenSource& source, std::int64_t token) {
+  std::int64_t low = 0, high = source.document_count() - 1;
+  while (low < high) {
+    const std::int64_t middle = low + (high - low + 1) / 2;
+    if (source.offset(middle) <= token) {
+      low = middle;
+    } else {
+      high = middle - 1;
+    }
+  }
+  return low;
+}
+
+}  // namespace
+
+Holdout::Holdout(Memory& memory, const TokenSource& source, const HoldoutOptions& options)
+    : source_(source),
+      options_(options),
+      buffer_(memory, options.microbatch_sequences * options.sequence_length) {
+  const std::int64_t tokens = source.total_tokens(), length = options.sequence_length;
+  if (tokens <= 0) throw input_error("hold-out ", source.name(), " has no tokens; prepare it from text");
+  DROVER_CHECK(length >= 1 && options.max_rows >= 0 && options.microbatch_sequences >= 1, "hold-out rows of ",
+               length);
+  DROVER_CHECK(options.data_rank >= 0 && options.data_rank < options.data_ranks, "rank ", options.data_rank);
+  source_rows_ = (tokens + length - 1) / length;
+  rows_ = options.max_rows == 0 ? source_rows_ : std::min(options.max_rows, source_rows_);
+  microbatches_ = microbatches_of(rows_, options.data_ranks, options.microbatch_sequences);
+  total_targets_ = tokens - documents_with_tokens(source);
+  pieces_.reserve(length);
+}
+
+double Holdout::bits_per_byte(double loss) const {
+  const double targets_per_byte =
+      static_cast<double>(total_targets_) / static_cast<double>(source_.text_bytes());
+  return loss / std::numbers::ln2 * targets_per_byte;
+}
+
+// Row numbers go round the ranks, microbatch by microbatch.
+const Microbatch& Holdout::microbatch(std::int64_t i) {
+  DROVER_CHECK(i >= 0 && i < microbatches_, "microbatch ", i, " of ", microbatches_);
+  const std::int64_t first = (i * options_.data_ranks + options_.data_rank) * options_.microbatch_sequences;
+  const std::int64_t last = std::min(first + options_.microbatch_sequences, rows_);
+  buffer_.clear();
+  for (std::int64_t row = first; row < last; ++row) append_row(row * source_rows_ / rows_);
+  batch_ = buffer_.finish_microbatch();
+  return batch_;
+}
+
+void Holdout::append_row(std::int64_t source_row) {
+  const std::int64_t length = options_.sequence_length, begin = source_row * length;
+  pieces_.clear();
+  append_pieces(begin, std::min(begin + length, source_.total_tokens()));
+  buffer_.append_row(source_, pieces_, length);
+}
+
+void Holdout::append_pieces(std::int64_t begin, std::int64_t end) {
+  for (std::int64_t document = document_at(source_, begin); begin < end; ++document) {
+    const std::int64_t document_end = source_.offset(document + 1);
+    if (document_end == begin) continue;
+    const std::int64_t piece_end = std::min(document_end, end);
+    pieces_.push_back({begin, piece_end - begin, piece_end == document_end});
+    begin = piece_end;
+  }
+}
+
+}  // namespace drover

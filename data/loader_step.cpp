@@ -1,0 +1,110 @@
+#include "data/loader_step.h"
+
+#include <algorithm>
+#include <span>
+
+#include "core/error.h"
+
+namespace drover {
+namespace {
+
+std::vector<std::unique_ptr<Feed>> open_feeds(const LoaderOptions& options) {
+  std::vector<std::unique_ptr<Feed>> feeds;
+  for (const TokenSource* source : options.sources)
+    feeds.push_back(std::make_unique<Feed>(*source, options.feed));
+  return feeds;
+}
+
+std::int64_t rows_of_rank(const Phase& phase, int data_ranks) {
+  return (phase.rows() + data_ranks - 1) / data_ranks;
+}
+
+template <class Size>
+std::int64_t largest(std::span<const Phase> phases, Size size_of_phase) {
+  std::int64_t size = 0;
+  for (const Phase& phase : phases) size = std::max(size, size_of_phase(phase));
+  return size;
+}
+
+}  // namespace
+
+StepBuffer::StepBuffer(Memory& memory, std::int64_t max_tokens, std::int64_t max_microbatches)
+    : tokens(memory, max_tokens) {
+  microbatches.reserve(max_microbatches);
+}
+
+StepReader::StepReader(const LoaderOptions& options)
+    : data_rank_(options.data_rank),
+      data_ranks_(options.data_ranks),
+      microbatch_sequences_(options.microbatch_sequences),
+      sampler_(options.phases),
+      feeds_(open_feeds(options)),
+      assigner_(options.data_ranks, options.microbatch_sequences) {
+  DROVER_CHECK(data_rank_ >= 0 && data_rank_ < data_ranks_, "data rank ", data_rank_, " of ", data_ranks_);
+  DROVER_CHECK(static_cast<int>(feeds_.size()) == sampler_.sources(), feeds_.size(), " sources, weights for ",
+               sampler_.sources());
+  rows_.rows.reserve(largest(sampler_.phases(), [](const Phase& phase) { return phase.rows(); }));
+  pairs_.reserve(rows_.rows.capacity());
+  pieces_.reserve(largest(sampler_.phases(), [](const Phase& phase) { return phase.sequence_length; }));
+}
+
+std::int64_t StepReader::max_tokens() const {
+  return largest(sampler_.phases(), [&](const Phase& phase) {
+    return rows_of_rank(phase, data_ranks_) * phase.sequence_length;
+  });
+}
+
+std::int64_t StepReader::max_microbatches() const {
+  return largest(sampler_.phases(), [&](const Phase& phase) {
+    return microbatches_of(phase.rows(), data_ranks_, microbatch_sequences_);
+  });
+}
+
+std::int64_t StepReader::max_microbatch_tokens() const {
+  return largest(sampler_.phases(), [&](const Phase& phase) {
+    return std::min<std::int64_t>(microbatch_sequences_, rows_of_rank(phase, data_ranks_)) *
+           phase.sequence_length;
+  });
+}
+
+void StepReader::read(const SamplerState& state, StepBuffer& out) {
+  sampler_.rows_of_step(state, rows_);
+  out.after = rows_.after;
+  out.batch = {.step = state.step,
+               .sequence_length = rows_.sequence_length,
+               .batch_tokens = rows_.sequence_length * static_cast<std::int64_t>(rows_.rows.size()),
+               .step_attended_pairs = deal_rows()};
+  out.tokens.clear();
+  out.microbatches.clear();
+  for (std::int64_t i = 0; i < assigner_.microbatches(); ++i)
+    append_microbatch(assigner_.rows_of(data_rank_, i), out);
+  out.batch.microbatches = out.microbatches;
+}
+
+// Looks at document offsets only; returns the attended pairs of the whole step.
+std::int64_t StepReader::deal_rows() {
+  pairs_.clear();
+  std::int64_t total = 0;
+  for (const RowAddress& row : rows_.rows) {
+    pieces_.clear();
+    feeds_[row.source]->append_pieces(row.position, rows_.sequence_length, pieces_);
+    pairs_.push_back(attended_pairs(pieces_));
+    total += pairs_.back();
+  }
+  assigner_.assign(pairs_);
+  return total;
+}
+
+void StepReader::append_microbatch(std::span<const std::int32_t> rows, StepBuffer& out) {
+  for (const std::int32_t row : rows) {
+    Feed& feed = *feeds_[rows_.rows[row].source];
+    pieces_.clear();
+    feed.append_pieces(rows_.rows[row].position, rows_.sequence_length, pieces_);
+    out.tokens.append_row(feed.source(), pieces_, rows_.sequence_length);
+    out.batch.attended_pairs += pairs_[row];
+  }
+  out.microbatches.push_back(out.tokens.finish_microbatch());
+  out.batch.valid_targets += out.microbatches.back().valid_targets;
+}
+
+}  // namespace drover

@@ -1,0 +1,53 @@
+// Reads one data rank's share of one step: the loader without its thread.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "core/memory.h"
+#include "data/assignment.h"
+#include "data/batch_buffer.h"
+#include "data/feed.h"
+#include "data/loader.h"
+#include "data/sampler.h"
+
+namespace drover {
+
+// One rank's share of one step, and the memory it lives in.
+struct StepBuffer {
+  StepBuffer(Memory& memory, std::int64_t max_tokens, std::int64_t max_microbatches);
+
+  BatchBuffer tokens;
+  std::vector<Microbatch> microbatches;
+  StepBatch batch;
+  SamplerState after;  // the state at which the next step starts
+};
+
+class StepReader {
+ public:
+  explicit StepReader(const LoaderOptions& options);
+
+  const Sampler& sampler() const { return sampler_; }
+  // Over all phases, of one rank.
+  std::int64_t max_tokens() const;
+  std::int64_t max_microbatches() const;
+  std::int64_t max_microbatch_tokens() const;
+
+  void read(const SamplerState& state, StepBuffer& out);
+
+ private:
+  std::int64_t deal_rows();
+  void append_microbatch(std::span<const std::int32_t> rows, StepBuffer& out);
+
+  int data_rank_, data_ranks_, microbatch_sequences_;
+  Sampler sampler_;
+  std::vector<std::unique_ptr<Feed>> feeds_;
+  RowAssigner assigner_;
+  // Reused from step to step.
+  StepRows rows_;
+  std::vector<Piece> pieces_;        // of one row
+  std::vector<std::int64_t> pairs_;  // per row of the step
+};
+
+}  // namespace drover
