@@ -1,0 +1,115 @@
+// From the configuration to the values the parts want: steps, phases, sources.
+#include <algorithm>
+
+#include "data/token_store.h"
+#include "train/training.h"
+
+namespace drover {
+
+namespace {
+
+void require_batch(std::int64_t sequence_length, std::int64_t batch_tokens, const std::string& where) {
+  if (sequence_length < 1) throw usage_error(where, "sequence_length is ", sequence_length, "; it must be at least 1");
+  if (batch_tokens < sequence_length || batch_tokens % sequence_length != 0)
+    throw usage_error(where, "batch_tokens is ", batch_tokens, "; it must be a positive multiple of sequence_length = ", sequence_length,
+                      "; nearest: ", std::max<std::int64_t>(1, batch_tokens / sequence_length) * sequence_length);
+}
+
+// The weights of a phase for all sources of the run: 0 for those it does not name.
+std::vector<double> phase_weights(const DataConfig& data, const std::vector<SourceConfig>& named) {
+  std::vector<double> weights(data.sources.size(), 0.0);
+  for (const SourceConfig& source : named) {
+    const auto found = std::find_if(data.sources.begin(), data.sources.end(), [&](const SourceConfig& s) { return s.store == source.store; });
+    if (found == data.sources.end())
+      throw usage_error("phases: source '", source.store, "' is not in data.sources; list it there with weight 0 so that its feed has a place");
+    weights[static_cast<std::size_t>(found - data.sources.begin())] = source.weight;
+  }
+  return weights;
+}
+
+void check_vocabulary(const TokenSource& source, const std::string& path, const Config& config) {
+  if (source.vocab_size() > config.model.vocab_size)
+    throw input_error(path, " was made with a vocabulary of ", source.vocab_size(), " tokens, model.vocab_size is ", config.model.vocab_size,
+                      "; prepare it with this model's tokenizer or raise model.vocab_size");
+}
+
+void check_same_tokenizer(const TokenSource& a, const TokenSource& b, const std::string& path_a, const std::string& path_b) {
+  if (a.tokenizer_digest() != b.tokenizer_digest())
+    throw input_error(path_b, " was made with another tokenizer (", b.tokenizer_digest(), ") than ", path_a, " (", a.tokenizer_digest(),
+                      "); prepare both with one tokenizer");
+}
+
+}  // namespace
+
+std::vector<Phase> sampler_phases(const Config& config) {
+  const bool synthetic = config.data.synthetic.has_value();
+  Phase phase{.from_tokens = 0,
+              .sequence_length = config.train.sequence_length,
+              .batch_tokens = config.train.batch_tokens,
+              .weights = synthetic ? std::vector<double>{1.0} : phase_weights(config.data, config.data.sources)};
+  require_batch(phase.sequence_length, phase.batch_tokens, "train.");
+  std::vector<Phase> phases{phase};
+  for (const PhaseConfig& change : config.phases) {
+    phase.from_tokens = change.from_tokens;
+    phase.sequence_length = change.sequence_length.value_or(phase.sequence_length);
+    phase.batch_tokens = change.batch_tokens.value_or(phase.batch_tokens);
+    if (change.sources) phase.weights = phase_weights(config.data, *change.sources);
+    require_batch(phase.sequence_length, phase.batch_tokens, "phases: ");
+    phases.push_back(phase);
+  }
+  return phases;
+}
+
+std::int64_t total_steps(const Config& config) {
+  if (config.train.steps.has_value() == config.train.tokens.has_value())
+    throw usage_error("give exactly one of train.steps and train.tokens");
+  if (config.train.steps) return *config.train.steps;
+  // Whole steps, phase by phase: a step belongs to the phase it begins in.
+  const Sampler sampler(sampler_phases(config));
+  std::int64_t tokens = 0, steps = 0;
+  for (std::size_t p = 0; p < sampler.phases().size(); ++p) {
+    const bool last = p + 1 == sampler.phases().size();
+    const std::int64_t end = last ? *config.train.tokens : std::min(*config.train.tokens, sampler.phases()[p + 1].from_tokens);
+    const std::int64_t batch = sampler.phases()[p].batch_tokens;
+    const std::int64_t count = std::max<std::int64_t>(0, (end - tokens + batch - 1) / batch);
+    steps += count;
+    tokens += count * batch;
+  }
+  return steps;
+}
+
+std::vector<std::unique_ptr<TokenSource>> open_sources(const Config& config, FileSystem& files) {
+  const DataConfig& data = config.data;
+  if (data.sources.empty() != data.synthetic.has_value())
+    throw usage_error("give either data.sources (token stores) or data.synthetic");
+  std::vector<std::unique_ptr<TokenSource>> sources;
+  if (data.synthetic) sources.push_back(std::make_unique<SyntheticSource>(*data.synthetic));
+  for (const SourceConfig& source : data.sources) {
+    sources.push_back(std::make_unique<TokenStore>(files, source.store));
+    check_same_tokenizer(*sources.front(), *sources.back(), data.sources.front().store, source.store);
+  }
+  for (std::size_t i = 0; i < sources.size(); ++i)
+    check_vocabulary(*sources[i], data.synthetic ? "data.synthetic" : data.sources[i].store, config);
+  return sources;
+}
+
+std::unique_ptr<TokenSource> open_holdout(const Config& config, FileSystem& files) {
+  if (config.data.holdout.empty()) return nullptr;
+  auto holdout = std::make_unique<TokenStore>(files, config.data.holdout);
+  check_vocabulary(*holdout, config.data.holdout, config);
+  return holdout;
+}
+
+Recompute recompute_named(const std::string& name) {
+  if (name == "none") return Recompute::none;
+  if (name == "selective") return Recompute::selective;
+  if (name == "full") return Recompute::full;
+  throw usage_error("train.recompute is '", name, "'; use none, selective or full");
+}
+
+Zero zero_numbered(std::int64_t number) {
+  if (number < 1 || number > 3) throw usage_error("parallel.zero is ", number, "; use 1, 2 or 3");
+  return static_cast<Zero>(number);
+}
+
+}  // namespace drover

@@ -1,0 +1,139 @@
+#include "train/trainer.h"
+
+#include <cmath>
+
+#include "core/ops.h"
+#include "model/initialise.h"
+#include "optim/optimizer.h"
+#include "optim/schedule.h"
+
+namespace drover {
+
+// What ranks add up at the end of a step.
+struct Trainer::Sums {
+  double squares = 0, loss = 0, stop = 0;
+};
+
+Tensor Trainer::float_numbers() const {
+  return t_.numbers_buffer.tensor(DType::float64, {3});
+}
+
+Tensor Trainer::integer_numbers() const {
+  return t_.numbers_buffer.tensor(DType::int64, {1}, Arena::kAlignment);
+}
+
+void Trainer::run_microbatches(const StepBatch& batch) {
+  const int microbatches = static_cast<int>(batch.microbatches.size());
+  if (microbatches != timeline_microbatches_) {
+    timeline_ = single_rank_timeline(schedule_named(t_.config.parallel.schedule), microbatches);
+    timeline_microbatches_ = microbatches;
+  }
+  t_.groups->begin_step(exec_);
+  t_.stage->begin_step(exec_, batch.microbatches);
+  run_timeline(exec_, timeline_, *t_.stage);
+  t_.groups->finish_gradients(exec_);
+}
+
+Trainer::Sums Trainer::reduce_sums(bool stop) {
+  const Tensor numbers = float_numbers();
+  const Tensor squares = numbers.slice(0, 0, 1), loss = numbers.slice(0, 1, 2);
+  ops::fill(exec_, {.out = numbers, .value = stop ? 1.0 : 0.0});
+  ops::fill(exec_, {.out = squares, .value = 0});
+  add_gradient_squares(exec_, *t_.groups, squares);
+  ops::copy(exec_, {.in = t_.stage->loss(), .out = loss});
+  // Shards along replicate are copies, so squares are summed along the group only.
+  t_.connections.group->all_reduce(exec_, {.x = numbers}).wait(exec_);
+  t_.connections.replicate->all_reduce(exec_, {.x = numbers.slice(0, 1, 3)}).wait(exec_);
+  platform_.backend.synchronize(exec_.stream);
+  const double* sums = numbers.as<double>();
+  return {.squares = sums[0], .loss = sums[1], .stop = sums[2]};
+}
+
+StepReport Trainer::step(bool stop) {
+  const StepBatch& batch = t_.loader->next();
+  const Tensor counted = integer_numbers();
+  ops::fill(exec_, {.out = counted, .value = static_cast<double>(batch.valid_targets)});
+  Pending counting = t_.connections.group->all_reduce(exec_, {.x = counted});
+  run_microbatches(batch);
+  counting.wait(exec_);
+  t_.connections.replicate->all_reduce(exec_, {.x = counted}).wait(exec_);
+  const Sums sums = reduce_sums(stop);
+
+  const std::int64_t targets = *counted.as<std::int64_t>();
+  const GradientScale scale = gradient_scale(sums.squares, targets, t_.config.optimizer.clip_norm);
+  StepReport report{.step = completed_ + 1, .tokens = t_.loader->state().tokens, .batch_tokens = batch.batch_tokens, .targets = targets,
+                    .attended_pairs = batch.step_attended_pairs, .loss = targets > 0 ? sums.loss / static_cast<double>(targets) : 0,
+                    .grad_norm = scale.norm, .lr = learning_rate(t_.config.optimizer, completed_, t_.total_steps), .stop = sums.stop > 0};
+  if (!std::isfinite(report.loss) || !std::isfinite(report.grad_norm))
+    throw Error(Exit::diverged, cat("step ", report.step, ": loss ", report.loss, " and gradient norm ", report.grad_norm,
+                                    " are not finite; restart from an earlier checkpoint with a lower optimizer.lr or a longer warm-up"));
+  apply_adamw(exec_, t_.config.optimizer, t_.table, *t_.groups, {.step = completed_, .lr = report.lr, .gradient_scale = scale.factor});
+  ++completed_;
+  return report;
+}
+
+std::optional<double> Trainer::evaluate(FunctionRef<bool()> stop) {
+  DROVER_CHECK(t_.holdout != nullptr, "no hold-out");
+  const Tensor numbers = float_numbers();   // loss, targets, stop
+  double targets = 0;
+  t_.stage->begin_step(exec_, {});
+  for (std::int64_t i = 0; i < t_.holdout->microbatches(); ++i) {
+    const Microbatch& batch = t_.holdout->microbatch(i);
+    targets += static_cast<double>(batch.valid_targets);
+    t_.stage->evaluate(exec_, batch);
+    ops::fill(exec_, {.out = numbers.slice(0, 2, 3), .value = stop() ? 1.0 : 0.0});
+    if (sum_over_data(numbers.slice(0, 2, 3))[0] > 0) return std::nullopt;
+  }
+  ops::copy(exec_, {.in = t_.stage->loss(), .out = numbers.slice(0, 0, 1)});
+  ops::fill(exec_, {.out = numbers.slice(0, 1, 2), .value = targets});
+  const double* sums = sum_over_data(numbers.slice(0, 0, 2));
+  return sums[0] / sums[1];
+}
+
+const double* Trainer::sum_over_data(const Tensor& numbers) {
+  t_.connections.group->all_reduce(exec_, {.x = numbers}).wait(exec_);
+  t_.connections.replicate->all_reduce(exec_, {.x = numbers}).wait(exec_);
+  platform_.backend.synchronize(exec_.stream);
+  return numbers.as<double>();
+}
+
+std::vector<StateEntry> Trainer::state_entries() const {
+  std::vector<StateEntry> entries;
+  for (int g = 0; g < t_.groups->count(); ++g) {
+    const GroupShard& shard = t_.groups->shard(g);
+    for (const FlatBox& piece : boxes_of_range(t_.groups->layout(g), shard.begin, shard.begin + shard.master.dims[0])) {
+      const ParameterLayout& parameter = t_.table[static_cast<std::size_t>(piece.parameter)];
+      const auto add = [&](const char* slot, const Tensor& flat) {
+        entries.push_back({.name = parameter.name, .slot = slot, .dtype = flat.dtype, .shape = parameter.shape, .dims = parameter.dims,
+                           .box = piece.box, .data = flat.slice(0, piece.offset, piece.offset + piece.box.numel())});
+      };
+      add("weight", shard.master);
+      add("moment1", shard.moment1);
+      add("moment2", shard.moment2);
+    }
+  }
+  return entries;
+}
+
+RunState Trainer::run_state() const {
+  const SamplerState& sampler = t_.loader->state();
+  RunState state{.step = completed_, .tokens = sampler.tokens, .rows = sampler.rows};
+  for (std::size_t i = 0; i < t_.sources.size(); ++i)
+    state.feeds.push_back({.source = t_.sources[i]->name(), .position = sampler.feed_positions[i]});
+  return state;
+}
+
+void Trainer::resume(const RunState& state) {
+  std::vector<std::int64_t> positions;
+  for (std::size_t i = 0; i < t_.sources.size(); ++i) {
+    if (i >= state.feeds.size() || state.feeds[i].source != t_.sources[i]->name())
+      throw input_error("the checkpoint's source ", i, " is ", i < state.feeds.size() ? state.feeds[i].source : "missing", ", the configuration's is ",
+                        t_.sources[i]->name(), "; a run resumes on the token stores it was started with");
+    positions.push_back(state.feeds[i].position);
+  }
+  t_.loader->seek(t_.loader->sampler().resume(state.step, state.tokens, state.rows, std::move(positions)));
+  refresh_working(exec_, *t_.groups);
+  completed_ = state.step;
+}
+
+}  // namespace drover
