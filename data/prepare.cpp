@@ -1,0 +1,237 @@
+#include "data/prepare.h"
+
+#include <algorithm>
+#include <chrono>
+#include <future>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "core/error.h"
+#include "core/thread_pool.h"
+#include "data/prepare_batch.h"
+#include "data/prepare_outputs.h"
+
+namespace drover {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// A batch is large enough to be worth handing to a thread, a wave large enough to keep all of them busy while
+// the next one is read.
+constexpr std::int64_t kBatchBytes = 256 << 10;
+constexpr std::size_t kBatchDocuments = 1024;
+constexpr int kBatchesPerThread = 16;
+
+struct Wave {
+  std::vector<DocumentBatch> batches;
+  std::int64_t bytes_read = 0;  // of the input, up to the end of the wave
+};
+
+DocumentBatch read_batch(DocumentReader& reader) {
+  DocumentBatch batch;
+  std::int64_t bytes = 0;
+  RawDocument raw;
+  while (bytes < kBatchBytes && batch.raw.size() < kBatchDocuments && reader.next(raw)) {
+    bytes += static_cast<std::int64_t>(raw.bytes.size());
+    batch.raw.push_back(std::exchange(raw, {}));
+  }
+  return batch;
+}
+
+std::int64_t raw_bytes(const DocumentBatch& batch) {
+  std::int64_t bytes = 0;
+  for (const RawDocument& raw : batch.raw) bytes += static_cast<std::int64_t>(raw.bytes.size());
+  return bytes;
+}
+
+// Empty at the end of the input. Bounded in bytes, too: a wave of huge documents is a short one.
+Wave read_wave(DocumentReader& reader, int threads) {
+  Wave wave;
+  std::int64_t room = threads * kBatchesPerThread * kBatchBytes;
+  const auto most = static_cast<std::size_t>(threads * kBatchesPerThread);
+  while (room > 0 && wave.batches.size() < most) {
+    DocumentBatch batch = read_batch(reader);
+    if (batch.raw.empty()) break;
+    room -= raw_bytes(batch);
+    wave.batches.push_back(std::move(batch));
+  }
+  wave.bytes_read = reader.bytes_read();
+  return wave;
+}
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+// Calls back about twice a second.
+class ProgressReporter {
+ public:
+  ProgressReporter(const ReadProgressCallback& callback, std::int64_t bytes_total)
+      : callback_(callback), bytes_total_(bytes_total) {}
+
+  double seconds() const { return seconds_since(start_); }
+
+  void report(ReadProgress progress) {
+    constexpr double kInterval = 0.5;
+    progress.seconds = seconds();
+    if (!callback_ || progress.seconds < next_) return;
+    next_ = progress.seconds + kInterval;
+    progress.bytes_total = bytes_total_;
+    if (bytes_total_ > 0 && progress.bytes_read > 0) {
+      const auto left = static_cast<double>(std::max<std::int64_t>(0, bytes_total_ - progress.bytes_read));
+      progress.seconds_left = progress.seconds * left / static_cast<double>(progress.bytes_read);
+    }
+    callback_(progress);
+  }
+
+ private:
+  const ReadProgressCallback& callback_;
+  std::int64_t bytes_total_;
+  Clock::time_point start_ = Clock::now();
+  double next_ = 0;
+};
+
+// Once, after the first wave: enough to know the rate, and little is lost by stopping.
+void check_space(const PrepareOptions& options, const PrepareOutputs& outputs, std::int64_t read,
+                 std::int64_t total) {
+  const std::filesystem::path folder = options.out.has_parent_path() ? options.out.parent_path() : ".";
+  std::error_code failure;
+  const std::filesystem::space_info space = std::filesystem::space(folder, failure);
+  if (failure) return;
+  const auto available = static_cast<std::int64_t>(space.available);
+  const auto problem =
+      space_problem({.written = outputs.bytes(), .read = read, .total = total, .available = available});
+  if (problem) throw input_error(options.out.string(), ": ", *problem);
+}
+
+PrepareSummary summary_of_input(const DocumentReader& reader) {
+  const InputList& inputs = reader.inputs();
+  return {.files = static_cast<std::int64_t>(inputs.files.size()),
+          .hidden = inputs.hidden,
+          .links = inputs.links,
+          .special_files = inputs.special,
+          .byte_order_marks = reader.byte_order_marks(),
+          .too_long = reader.too_long(),
+          .input_bytes = reader.bytes_read()};
+}
+
+class Preparation {
+ public:
+  Preparation(FileSystem& files, const Tokenizer& tokenizer, const PrepareOptions& options)
+      : options_(options),
+        reader_(options.documents),
+        outputs_(files, tokenizer, options),
+        progress_(options.progress, reader_.bytes_total()),
+        pool_(options.threads) {
+    for (int i = 0; i < options.threads; ++i) encoders_.emplace_back(tokenizer, options, reader_);
+  }
+
+  // The next wave is read while this one is encoded.
+  PrepareSummary run() {
+    for (Wave wave = read_wave(reader_, options_.threads); !wave.batches.empty();) {
+      std::future<Wave> next = std::async(std::launch::async, read_wave, std::ref(reader_), options_.threads);
+      encode(wave);
+      const bool first = outputs_.documents() == 0;
+      write(wave);
+      if (first) check_space(options_, outputs_, wave.bytes_read, reader_.bytes_total());
+      wave = next.get();
+    }
+    outputs_.publish();
+    return summary();
+  }
+
+ private:
+  void encode(Wave& wave) {
+    pool_.run(static_cast<std::int64_t>(wave.batches.size()), [&](std::int64_t batch, int worker) {
+      encoders_[static_cast<std::size_t>(worker)].encode(wave.batches[static_cast<std::size_t>(batch)]);
+    });
+  }
+
+  void write(const Wave& wave) {
+    for (const DocumentBatch& batch : wave.batches) {
+      if (batch.error) std::rethrow_exception(batch.error);
+      outputs_.add(batch);
+      findings_ += batch.findings;
+    }
+    progress_.report(
+        {.bytes_read = wave.bytes_read, .documents = outputs_.documents(), .tokens = outputs_.tokens()});
+  }
+
+  PrepareSummary summary() const {
+    PrepareSummary summary = summary_of_input(reader_);
+    summary.train = outputs_.train();
+    summary.holdout = outputs_.holdout();
+    summary.findings = findings_;
+    summary.seconds = progress_.seconds();
+    return summary;
+  }
+
+  const PrepareOptions& options_;
+  DocumentReader reader_;
+  PrepareOutputs outputs_;
+  ProgressReporter progress_;
+  ThreadPool pool_;
+  std::vector<BatchEncoder> encoders_;
+  TextFindings findings_;
+};
+
+// The texts that a tokenizer learns from, one after another.
+class TrainingTexts {
+ public:
+  explicit TrainingTexts(const TrainTokenizer& options)
+      : options_(options), reader_(options.documents), progress_(options.progress, reader_.bytes_total()) {}
+
+  bool next(std::string& text) {
+    while (reader_.next(raw_)) {
+      if (!take(text)) continue;
+      const bool left_out = is_held_out(text, options_.holdout_fraction);
+      PartSummary& part = left_out ? left_out_ : read_;
+      ++part.documents;
+      part.text_bytes += static_cast<std::int64_t>(text.size());
+      progress_.report({.bytes_read = reader_.bytes_read(), .documents = read_.documents});
+      if (!left_out) return true;
+    }
+    return false;
+  }
+
+  const PartSummary& read() const { return read_; }
+  const PartSummary& left_out() const { return left_out_; }
+
+ private:
+  bool take(std::string& text) {
+    const std::optional<std::string> problem = take_text(raw_, options_.documents.text_key, text);
+    if (problem && options_.documents.bad == BadInput::refuse) {
+      throw input_error(reader_.place(raw_), ": ", *problem,
+                        "; repair it, or leave such documents out with --skip-bad");
+    }
+    return !problem;
+  }
+
+  const TrainTokenizer& options_;
+  DocumentReader reader_;
+  ProgressReporter progress_;
+  RawDocument raw_;
+  PartSummary read_, left_out_;
+};
+
+}  // namespace
+
+PrepareSummary prepare(FileSystem& files, const Tokenizer& tokenizer, const PrepareOptions& options) {
+  return Preparation(files, tokenizer, options).run();
+}
+
+TrainedTokenizer train_tokenizer(FileSystem& files, const TrainTokenizer& options) {
+  if (options.documents.form == DocumentForm::megatron) {
+    throw usage_error("--format megatron: a tokenizer is trained on text, not on token ids");
+  }
+  if (options.existing == Existing::refuse && files.exists(options.out)) {
+    throw input_error(options.out.string(), ": exists; name another, or replace it with --replace");
+  }
+  TrainingTexts texts(options);
+  Tokenizer tokenizer = train_bpe(options.bpe, [&](std::string& text) { return texts.next(text); });
+  write_text_atomically(files, options.out, tokenizer.to_json());
+  return {std::move(tokenizer), texts.read(), texts.left_out()};
+}
+
+}  // namespace drover

@@ -1,0 +1,144 @@
+#include "data/prepare_outputs.h"
+
+#include <cmath>
+#include <utility>
+
+#include "core/error.h"
+
+namespace drover {
+namespace {
+
+constexpr std::size_t kTextBuffer = 1 << 20;
+
+const PrepareOptions& checked(const PrepareOptions& options) {
+  const double fraction = options.holdout_fraction;
+  if (!(fraction >= 0 && fraction < 1))
+    throw usage_error("--holdout-fraction ", fraction, ": must be in [0, 1)");
+  if (fraction > 0 && options.holdout_out.empty()) {
+    throw usage_error("--holdout-fraction ", fraction, " needs --holdout-out, the store of what is held out");
+  }
+  if (fraction == 0 && !(options.holdout_out.empty() && options.holdout_text.empty())) {
+    throw usage_error("--holdout-out and --holdout-text need --holdout-fraction above 0");
+  }
+  if (options.out.empty()) throw usage_error("--out is missing: the token store to write");
+  if (options.out == options.holdout_out || options.out == options.holdout_text ||
+      (!options.holdout_out.empty() && options.holdout_out == options.holdout_text)) {
+    throw usage_error("--out, --holdout-out and --holdout-text must be different files");
+  }
+  if (options.threads < 1) throw usage_error("--threads ", options.threads, ": must be at least 1");
+  return options;
+}
+
+WriteStore store_options(const Tokenizer& tokenizer, const PrepareOptions& options, StorePart part) {
+  WriteStore store{.path = part == StorePart::holdout ? options.holdout_out : options.out,
+                   .existing = options.existing,
+                   .vocab_size = tokenizer.vocab_size(),
+                   .tokenizer_digest = tokenizer.digest(),
+                   .part = part,
+                   .holdout_fraction = options.holdout_fraction};
+  const bool copied_ids = options.documents.form == DocumentForm::megatron;
+  if (options.bos == Affix::automatic && !copied_ids) store.bos = tokenizer.bos();
+  if (options.eos == Affix::automatic && !copied_ids) store.eos = tokenizer.eos();
+  return store;
+}
+
+void count(PartSummary& part, std::int64_t tokens, std::int64_t text_bytes) {
+  part.documents += 1;
+  part.tokens += tokens;
+  part.text_bytes += text_bytes;
+}
+
+}  // namespace
+
+TextWriter::TextWriter(FileSystem& files, std::filesystem::path path, Existing existing)
+    : files_(files), path_(std::move(path)), partial_(path_) {
+  partial_ += ".partial";
+  if (existing == Existing::refuse && files_.exists(path_)) {
+    throw input_error(path_.string(), ": exists; name another, or replace it with --replace");
+  }
+  file_ = files_.open(partial_, OpenMode::create);
+}
+
+TextWriter::~TextWriter() {
+  if (!file_) return;
+  file_.reset();
+  try {
+    files_.remove_file(partial_);
+  } catch (const Error&) {  // another error is already on its way
+  }
+}
+
+void TextWriter::add(std::string_view text) {
+  buffer_ += text;
+  if (buffer_.size() >= kTextBuffer) flush();
+}
+
+void TextWriter::flush() {
+  file_->write(std::as_bytes(std::span(buffer_)), written_);
+  written_ += static_cast<std::int64_t>(buffer_.size());
+  buffer_.clear();
+}
+
+void TextWriter::finish() {
+  flush();
+  file_->sync();
+}
+
+void TextWriter::publish() {
+  files_.rename(partial_, path_);
+  file_.reset();
+  const std::filesystem::path folder = path_.parent_path();
+  files_.sync_directory(folder.empty() ? "." : folder);
+}
+
+PrepareOutputs::PrepareOutputs(FileSystem& files, const Tokenizer& tokenizer, const PrepareOptions& options)
+    : train_(files, store_options(tokenizer, checked(options),
+                                  options.holdout_fraction > 0 ? StorePart::train : StorePart::all)) {
+  if (options.holdout_fraction == 0) return;
+  holdout_.emplace(files, store_options(tokenizer, options, StorePart::holdout));
+  if (!options.holdout_text.empty()) holdout_text_.emplace(files, options.holdout_text, options.existing);
+}
+
+void PrepareOutputs::add(const DocumentBatch& batch) {
+  const std::span<const std::int32_t> ids(batch.ids);
+  std::int64_t begin = 0;
+  for (const EncodedDocument& document : batch.documents) {
+    const std::int64_t tokens = document.ids_end - begin;
+    StoreWriter& store = document.held_out ? *holdout_ : train_;
+    store.add(ids.subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(tokens)),
+              document.text_bytes);
+    count(document.held_out ? holdout_summary_ : train_summary_, tokens, document.text_bytes);
+    begin = document.ids_end;
+  }
+  if (holdout_text_) holdout_text_->add(batch.holdout_text);
+}
+
+// All that may fail for want of space comes before the first name appears; the training store comes last.
+void PrepareOutputs::publish() {
+  train_.finish();
+  if (holdout_) holdout_->finish();
+  if (holdout_text_) holdout_text_->finish();
+  if (holdout_text_) holdout_text_->publish();
+  if (holdout_) holdout_->publish();
+  train_.publish();
+}
+
+std::int64_t PrepareOutputs::documents() const {
+  return train_summary_.documents + holdout_summary_.documents;
+}
+std::int64_t PrepareOutputs::tokens() const { return train_summary_.tokens + holdout_summary_.tokens; }
+std::int64_t PrepareOutputs::bytes() const {
+  return train_.bytes() + (holdout_ ? holdout_->bytes() : 0) + (holdout_text_ ? holdout_text_->bytes() : 0);
+}
+
+std::optional<std::string> space_problem(const SpaceEstimate& estimate) {
+  if (estimate.read <= 0 || estimate.total <= estimate.read) return std::nullopt;
+  const double per_byte = static_cast<double>(estimate.written) / static_cast<double>(estimate.read);
+  const double needed = per_byte * static_cast<double>(estimate.total - estimate.read);
+  if (needed <= static_cast<double>(estimate.available)) return std::nullopt;
+  return cat("about ", std::llround((needed + static_cast<double>(estimate.written)) / 1e6),
+             " MB are needed, and ", std::llround(static_cast<double>(estimate.available) / 1e6),
+             " MB are free; free space there, or write to another disk");
+}
+
+}  // namespace drover

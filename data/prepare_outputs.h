@@ -1,0 +1,67 @@
+// The files that `prepare` writes: all of them appear under their names at the end, or none. Internal to
+// prepare.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "data/prepare.h"
+#include "data/prepare_batch.h"
+
+namespace drover {
+
+// Text that grows by appending; the name appears with publish(). Destroyed before, it leaves nothing.
+class TextWriter {
+ public:
+  TextWriter(FileSystem& files, std::filesystem::path path, Existing existing);
+  ~TextWriter();
+  TextWriter(const TextWriter&) = delete;
+  TextWriter& operator=(const TextWriter&) = delete;
+
+  void add(std::string_view text);
+  std::int64_t bytes() const { return written_ + static_cast<std::int64_t>(buffer_.size()); }
+  void finish();
+  void publish();
+
+ private:
+  void flush();
+
+  FileSystem& files_;
+  std::filesystem::path path_, partial_;
+  std::unique_ptr<File> file_;
+  std::string buffer_;
+  std::int64_t written_ = 0;
+};
+
+class PrepareOutputs {
+ public:
+  // Error{usage}: options that contradict each other.
+  PrepareOutputs(FileSystem& files, const Tokenizer& tokenizer, const PrepareOptions& options);
+
+  void add(const DocumentBatch& batch);
+  void publish();
+
+  std::int64_t documents() const;
+  std::int64_t tokens() const;
+  std::int64_t bytes() const;
+  PartSummary train() const { return train_summary_; }
+  PartSummary holdout() const { return holdout_summary_; }
+
+ private:
+  StoreWriter train_;
+  std::optional<StoreWriter> holdout_;
+  std::optional<TextWriter> holdout_text_;
+  PartSummary train_summary_, holdout_summary_;
+};
+
+struct SpaceEstimate {
+  std::int64_t written = 0;          // bytes of output so far
+  std::int64_t read = 0, total = 0;  // bytes of input
+  std::int64_t available = 0;        // bytes on the output's disk, not counting `written`
+};
+// What is wrong, in words, if the rest of the input will not fit at the rate seen so far.
+std::optional<std::string> space_problem(const SpaceEstimate& estimate);
+
+}  // namespace drover
