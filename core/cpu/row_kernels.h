@@ -20,8 +20,9 @@ struct RowKernels {
     for (std::int64_t i = begin; i < end; ++i) {
       const T* x = row_of<Isa, T>(a.x, i);
       const T* h = a.h.empty() ? x : row_of<Isa, T>(a.h, i);
-      const M squares = a.h.empty() ? sum_of_products(x, x, dim)
-                                    : add_rows(x, row_of<Isa, T>(a.delta, i), row_of<Isa, T>(a.h, i), dim);
+      if (!a.h.empty()) add_rows(x, row_of<Isa, T>(a.delta, i), row_of<Isa, T>(a.h, i), dim);
+      // From what was stored, by the same sum with and without delta: recompute then meets the same bits.
+      const M squares = sum_of_products(h, h, dim);
       const M rstd =
           M(1) / static_cast<M>(::sqrt(static_cast<double>(squares) / static_cast<double>(dim) + a.epsilon));
       *row_of<Isa, M>(a.rstd, i) = rstd;
@@ -129,15 +130,11 @@ struct RowKernels {
     return L::sum(even + odd);
   }
 
-  // h = x + delta; the sum of h^2.
-  static M add_rows(const T* x, const T* delta, T* h, std::int64_t n) {
-    V squares{};
+  // h = x + delta
+  static void add_rows(const T* x, const T* delta, T* h, std::int64_t n) {
     for_lanes<L>(n, [&](std::int64_t i, auto lanes) {
-      const V sum = L::template as_stored<T>(L::load(x + i, lanes) + L::load(delta + i, lanes));
-      L::store(h + i, sum, lanes);
-      squares = L::fma(sum, sum, squares);
+      L::store(h + i, L::load(x + i, lanes) + L::load(delta + i, lanes), lanes);
     });
-    return L::sum(squares);
   }
 };
 
