@@ -4,7 +4,6 @@
 #include <array>
 #include <exception>
 #include <mutex>
-#include <span>
 #include <thread>
 #include <unordered_map>
 
@@ -95,21 +94,23 @@ struct Word {
 struct Candidate {
   std::int64_t count;
   std::int32_t left, right;
-  std::int64_t order;  // of creation; only so that equal candidates have a definite order
   std::vector<std::int32_t> words;
 
   bool operator<(const Candidate& other) const {
     if (count != other.count) return count < other.count;
-    if (left != other.left) return left > other.left;
-    return right != other.right ? right > other.right : order > other.order;
+    return left != other.left ? left > other.left : right > other.right;
   }
 };
 
+// Every step is a function of sums over words, so neither the order of words nor that of hash tables shows.
 class Trainer {
  public:
   Trainer(const TrainBpe& options, const Counts& pieces)
       : target_(std::size_t(options.vocab_size) - options.specials.size()) {
-    for (const std::uint8_t byte : bytes_in_alphabet_order()) add_token(std::string(1, char(byte)));
+    for (const std::uint8_t byte : bytes_in_alphabet_order()) {
+      byte_ids_[byte] = std::int32_t(tokens_.size());
+      tokens_.emplace_back(1, char(byte));
+    }
     add_words(pieces);
     count_pairs();
   }
@@ -130,28 +131,16 @@ class Trainer {
     }
     TokenizerSpec learned;
     learned.tokens = std::move(tokens_);
-    learned.merges = last_of_each_pair();
+    learned.merges = std::move(merges_);
     return learned;
   }
 
  private:
-  std::int32_t add_token(std::string token) {
-    const auto [found, fresh] = ids_.emplace(std::move(token), std::int32_t(tokens_.size()));
-    if (fresh) tokens_.push_back(found->first);
-    return found->second;
-  }
-
-  // Sorted, so that words have the same numbers whatever the hash table's order.
   void add_words(const Counts& pieces) {
-    std::vector<const Counts::value_type*> sorted;
-    for (const auto& piece : pieces) {
-      if (piece.first.size() > 1) sorted.push_back(&piece);
-    }
-    std::ranges::sort(sorted, {}, [](const auto* piece) -> const std::string& { return piece->first; });
-    DROVER_CHECK(sorted.size() < (std::size_t(1) << 31), sorted.size());
-    for (const auto* piece : sorted) {
-      words_.push_back({std::int64_t(letters_.size()), std::int32_t(piece->first.size()), piece->second});
-      for (const char byte : piece->first) letters_.push_back(ids_.at(std::string(1, byte)));
+    DROVER_CHECK(pieces.size() < (std::size_t(1) << 31), pieces.size());
+    for (const auto& [piece, count] : pieces) {
+      words_.push_back({std::int64_t(letters_.size()), std::int32_t(piece.size()), count});
+      for (const char byte : piece) letters_.push_back(byte_ids_[static_cast<unsigned char>(byte)]);
     }
   }
 
@@ -171,7 +160,7 @@ class Trainer {
     std::int32_t& place = gained_index_.at_or_add(key, -1);
     if (place < 0) {
       place = std::int32_t(gained_.size());
-      gained_.push_back({.count = 0, .left = left, .right = right, .order = next_order_++, .words = {}});
+      gained_.push_back({.count = 0, .left = left, .right = right, .words = {}});
     }
     std::vector<std::int32_t>& words = gained_[std::size_t(place)].words;
     if (words.empty() || words.back() != word) words.push_back(word);
@@ -202,11 +191,12 @@ class Trainer {
     return top;
   }
 
-  // Two pairs may make the same token ("a"+"bc", "ab"+"c"): then no token is new, but the merge counts. As in
-  // tokenizers, the merged pair's own count stays, and a pair seen before that occurs anew is a second
-  // candidate for its new words only.
+  // No two pairs make the same token. A token's two ends were ends from the start, since merging only removes
+  // boundaries, so what happened between them is what happens to its bytes alone: one derivation. Hence the
+  // token is new, so are all pairs with it, and every pair is queued once.
   void merge(const Candidate& pair) {
-    const std::int32_t merged = add_token(tokens_[std::size_t(pair.left)] + tokens_[std::size_t(pair.right)]);
+    const auto merged = std::int32_t(tokens_.size());
+    tokens_.push_back(tokens_[std::size_t(pair.left)] + tokens_[std::size_t(pair.right)]);
     merges_.push_back({pair.left, pair.right, merged, std::int32_t(merges_.size())});
     for (const std::int32_t word : pair.words) merge_in(word, merges_.back());
     queue_gained();
@@ -236,22 +226,9 @@ class Trainer {
     at.size = kept;
   }
 
-  // A pair that was merged twice has the rank of the last time.
-  std::vector<Merge> last_of_each_pair() const {
-    PairTable<bool> seen(merges_.size());
-    std::vector<Merge> unique;
-    for (auto merge = merges_.rbegin(); merge != merges_.rend(); ++merge) {
-      bool& repeated = seen.at_or_add(pair_key(merge->left, merge->right));
-      if (!std::exchange(repeated, true)) unique.push_back(*merge);
-    }
-    std::ranges::reverse(unique);
-    for (std::size_t rank = 0; rank < unique.size(); ++rank) unique[rank].rank = std::int32_t(rank);
-    return unique;
-  }
-
   std::size_t target_;
   std::vector<std::string> tokens_;
-  std::unordered_map<std::string, std::int32_t> ids_;
+  std::array<std::int32_t, 256> byte_ids_{};
   std::vector<Merge> merges_;
   std::vector<Word> words_;
   std::vector<std::int32_t> letters_;  // ids of all words
@@ -259,7 +236,6 @@ class Trainer {
   std::vector<Candidate> queue_;          // a heap
   std::vector<Candidate> gained_;         // pairs that occur anew in the merge under way
   PairTable<std::int32_t> gained_index_;  // key to place in gained_
-  std::int64_t next_order_ = 0;
 };
 
 }  // namespace

@@ -12,9 +12,8 @@
 // Unicode tables are PCRE2's (10.42: Unicode 14): characters assigned later count as neither letter nor
 // number.
 //
-// Patterns are untrusted. Each match is bounded (10 million + 4 per byte of text backtracking steps, 64 MiB
-// of heap, 1 MiB of machine stack), and all matching of one Splitter together by CPU time: 5 s + 4 s per MB
-// split, a hundredth of the speed of the Llama-3 pattern. Beyond that: an input error that names the pattern.
+// Patterns are untrusted, so matching is bounded (SplitLimits). Beyond that: an input error that names the
+// pattern.
 #pragma once
 
 #include <cstdint>
@@ -42,10 +41,20 @@ class SplitPattern {
   std::unique_ptr<Code> code_;
 };
 
+// The steps bound one match that explodes, the seconds many that each crawl. CPU time of the calling thread,
+// summed over the life of a Splitter; the Llama-3 pattern needs a hundredth of it. One match also has 64 MiB
+// of heap and 1 MiB of machine stack.
+struct SplitLimits {
+  std::int64_t steps = 10'000'000;  // of backtracking in one match...
+  std::int64_t steps_per_byte = 4;  // ...and as many more for each byte of the text
+  double seconds = 5;               // of matching...
+  double seconds_per_byte = 4e-6;   // ...and as many more for each byte of all texts so far
+};
+
 // The mutable half, for one thread. Refers to the pattern, which must outlive it.
 class Splitter {
  public:
-  explicit Splitter(const SplitPattern& pattern);
+  explicit Splitter(const SplitPattern& pattern, const SplitLimits& limits = {});
   ~Splitter();
   Splitter(Splitter&&) noexcept;
   Splitter& operator=(Splitter&&) noexcept;

@@ -1,0 +1,395 @@
+#include "data/tokenizer.h"
+
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <random>
+#include <thread>
+
+#include "core/error.h"
+#include "data/unicode.h"
+#include "tests/data/tokenizer_golden.h"
+
+namespace drover {
+namespace {
+
+using Ids = std::vector<std::int32_t>;
+
+const char* const kForms[] = {"llama3.json", "gpt2.json", "letters.json", "ranks.model"};
+
+// Any length, thick with the characters that split patterns care about.
+std::string random_text(std::mt19937& random, std::size_t characters) {
+  static const std::vector<std::string> kinds = {"a",  "b",  "c",      "the",    " ",         "  ", "\n",
+                                                 "\r", "'s", "7",      "\0",     ".",         "é",  "牛",
+                                                 "\t", "!",  "drover", "\u0301", "\U0001F402"};
+  std::string text;
+  for (std::size_t i = 0; i < characters; ++i) text += kinds[random() % kinds.size()];
+  return text;
+}
+
+// The definition, word for word: merge the leftmost pair of the lowest rank until none is left. One piece.
+Ids merge_by_definition(const Tokenizer& tokenizer, const std::string& piece) {
+  std::vector<std::string> parts;
+  for (const char byte : piece) parts.emplace_back(1, byte);
+  const auto& tokens = tokenizer.spec().tokens;
+  while (true) {
+    std::size_t best = 0;
+    std::int32_t best_rank = std::numeric_limits<std::int32_t>::max();
+    for (std::size_t i = 0; i + 1 < parts.size(); ++i) {
+      for (const Merge& merge : tokenizer.spec().merges) {
+        const bool fits =
+            tokens[std::size_t(merge.left)] == parts[i] && tokens[std::size_t(merge.right)] == parts[i + 1];
+        if (fits && merge.rank < best_rank) best = i, best_rank = merge.rank;
+      }
+    }
+    if (best_rank == std::numeric_limits<std::int32_t>::max()) break;
+    parts[best] += parts[best + 1];
+    parts.erase(parts.begin() + std::ptrdiff_t(best) + 1);
+  }
+  Ids ids;
+  for (const std::string& part : parts)
+    ids.push_back(std::int32_t(std::ranges::find(tokens, part) - tokens.begin()));
+  return ids;
+}
+
+// The message of the input error that reading `text` gives; empty if it is read.
+template <class Read>
+std::string refusal(Read read) {
+  try {
+    read();
+    return "";
+  } catch (const Error& error) {
+    CHECK(error.exit() == Exit::input);
+    return error.what();
+  }
+}
+
+nlohmann::json llama3_json() { return nlohmann::json::parse(golden_text("llama3.json")); }
+
+}  // namespace
+
+TEST_CASE("ids equal those of tokenizers and tiktoken") {
+  const auto rows = nlohmann::json::parse(golden_text("cases.json"));
+  REQUIRE(rows.size() > 25);
+  for (const char* form : kForms) {
+    const Tokenizer tokenizer = Tokenizer::load(golden_path(form));
+    Encoder encoder(tokenizer);
+    for (int pass = 0; pass < 2; ++pass) {  // the second from the piece cache
+      for (const auto& row : rows) {
+        const std::string text = row["text"];
+        INFO(form << ", pass " << pass << ": " << text.substr(0, 60));
+        Ids ids;
+        REQUIRE(encoder.encode_ordinary(text, ids) == 0);
+        REQUIRE(ids == row[std::string(form).substr(0, std::string(form).find('.'))].get<Ids>());
+        REQUIRE(tokenizer.decode(ids) == text);
+      }
+    }
+  }
+}
+
+TEST_CASE("decoding gives back every text, and random bytes with U+FFFD where they are not UTF-8") {
+  std::mt19937 random(3);
+  for (const char* form : kForms) {
+    const Tokenizer tokenizer = Tokenizer::load(golden_path(form));
+    Encoder encoder(tokenizer);
+    for (int trial = 0; trial < 200; ++trial) {
+      const std::string text = random_text(random, random() % 200);
+      Ids ids;
+      REQUIRE(encoder.encode_ordinary(text, ids) == 0);
+      REQUIRE(tokenizer.decode(ids) == text);
+      std::string bytes(random() % 100, '\0'), repaired;
+      for (char& byte : bytes) byte = char(random());
+      const std::int64_t expected = replace_invalid_utf8(bytes, repaired);
+      ids.clear();
+      REQUIRE(encoder.encode_ordinary(bytes, ids) == expected);
+      REQUIRE(tokenizer.decode(ids) == repaired);
+    }
+  }
+}
+
+TEST_CASE("every byte alone is a token") {
+  const Tokenizer tokenizer = Tokenizer::load(golden_path("llama3.json"));
+  std::vector<bool> seen(256);
+  for (std::int32_t id = 0; id < 256; ++id)
+    seen[static_cast<unsigned char>(tokenizer.token_bytes(id)[0])] = true;
+  REQUIRE(std::ranges::count(seen, true) == 256);
+}
+
+TEST_CASE("pieces of every length merge by the definition, the short way and the long way") {
+  std::mt19937 random(5);
+  for (const char* form : {"letters.json", "ranks.model"}) {
+    const Tokenizer tokenizer = Tokenizer::load(golden_path(form));
+    for (const std::size_t length : {2, 3, 7, 23, 24, 60, 127, 128, 129, 200, 300}) {
+      std::string piece;
+      while (piece.size() < length) piece += "abcabacdrothe"[random() % 13];
+      INFO(form << " " << piece);
+      REQUIRE(tokenizer.encode_ordinary(piece) == merge_by_definition(tokenizer, piece));
+    }
+  }
+}
+
+TEST_CASE("a piece of a megabyte takes the time of many small ones") {
+  const Tokenizer tokenizer = Tokenizer::load(golden_path("letters.json"));
+  std::string piece;
+  while (piece.size() < (1 << 20)) piece += "abcab";
+  const Ids ids = tokenizer.encode_ordinary(piece);
+  REQUIRE(tokenizer.decode(ids) == piece);
+  REQUIRE(ids.size() < piece.size() / 2);
+}
+
+TEST_CASE("text never makes a special id, unless asked") {
+  const Tokenizer tokenizer = Tokenizer::load(golden_path("llama3.json"));
+  const std::string text = "a<|begin_of_text|><|end_of_text|> <|begin_of";
+  for (const std::int32_t id : tokenizer.encode_ordinary(text)) REQUIRE_FALSE(tokenizer.is_special(id));
+  REQUIRE(tokenizer.count_special_names(text) == 2);
+  const Ids ids = tokenizer.encode_with_specials(text);
+  REQUIRE(ids[1] == tokenizer.bos());
+  REQUIRE(ids[2] == tokenizer.eos());
+  REQUIRE(tokenizer.decode(ids) == text);
+}
+
+TEST_CASE("a special name that a split leaves whole and merges ignore is still text") {
+  auto json = llama3_json();
+  json["model"]["ignore_merges"] = true;
+  json["model"]["vocab"]["hello"] = 640;
+  json["added_tokens"][0]["content"] = "hello";
+  json["post_processor"] = nullptr;
+  const Tokenizer tokenizer = Tokenizer::from_json(json.dump(), "x");
+  REQUIRE(tokenizer.special("hello") == 640);
+  REQUIRE(tokenizer.encode_ordinary("hello").size() > 1);
+  REQUIRE(tokenizer.encode_with_specials("hello") == Ids{640});
+}
+
+TEST_CASE("added tokens that are not special belong to ordinary text, the longest first") {
+  auto json = llama3_json();
+  for (const auto& [id, name] : {std::pair{642, "<tab>"}, {643, "<tab><tab>"}}) {
+    json["added_tokens"].push_back({{"id", id}, {"content", name}, {"special", false}});
+  }
+  const Tokenizer tokenizer = Tokenizer::from_json(json.dump(), "x");
+  REQUIRE(tokenizer.encode_ordinary("<tab><tab><tab>") == Ids{643, 642});
+  REQUIRE_FALSE(tokenizer.special("<tab>"));
+}
+
+TEST_CASE("a tokenizer.json written and read again is the same tokenizer") {
+  for (const char* form : {"llama3.json", "gpt2.json", "letters.json"}) {
+    const Tokenizer tokenizer = Tokenizer::load(golden_path(form));
+    const std::string written = tokenizer.to_json();
+    const Tokenizer again = Tokenizer::from_json(written, form);
+    REQUIRE(again.digest() == tokenizer.digest());
+    REQUIRE(again.to_json() == written);
+  }
+}
+
+TEST_CASE(
+    "a ranks file written as tokenizer.json keeps its ids, with Llama 3's special tokens after the ranks") {
+  const Tokenizer ranks = Tokenizer::load(golden_path("ranks.model"));
+  const Tokenizer json = Tokenizer::from_json(ranks.to_json(), "x");
+  REQUIRE(ranks.vocab_size() == 640 + 256);
+  REQUIRE(ranks.bos() == 640);
+  REQUIRE(ranks.eos() == 641);
+  REQUIRE(ranks.special("<|eot_id|>") == 649);
+  REQUIRE(ranks.special("<|reserved_special_token_247|>") == 640 + 255);
+  REQUIRE(json.bos() == ranks.bos());
+  const std::string text = golden_text("corpus.txt");
+  REQUIRE(json.encode_ordinary(text) == ranks.encode_ordinary(text));
+}
+
+TEST_CASE("an end token that only the template names survives writing") {
+  auto json = llama3_json();
+  json["added_tokens"][1]["content"] = "<stop>";
+  json["post_processor"]["single"].push_back({{"SpecialToken", {{"id", "<stop>"}, {"type_id", 0}}}});
+  const Tokenizer tokenizer = Tokenizer::from_json(json.dump(), "x");
+  REQUIRE(tokenizer.eos() == 641);
+  REQUIRE(Tokenizer::from_json(tokenizer.to_json(), "x").eos() == 641);
+}
+
+TEST_CASE("merges as strings and as pairs are the same") {
+  auto json = llama3_json();
+  for (auto& merge : json["model"]["merges"]) {
+    merge = merge.is_array() ? nlohmann::json(merge[0].get<std::string>() + " " + merge[1].get<std::string>())
+                             : merge;
+  }
+  REQUIRE(Tokenizer::from_json(json.dump(), "x").digest() ==
+          Tokenizer::load(golden_path("llama3.json")).digest());
+}
+
+TEST_CASE("the digest sees the pattern, a merge's order, a special flag and the end token") {
+  const Tokenizer tokenizer = Tokenizer::load(golden_path("llama3.json"));
+  std::vector<TokenizerSpec> changed(4, tokenizer.spec());
+  changed[0].pattern = kGpt2Pattern;
+  std::swap(changed[1].merges[5], changed[1].merges[6]);
+  std::swap(changed[1].merges[5].rank, changed[1].merges[6].rank);
+  changed[2].added[1].special = false;
+  changed[2].eos.reset();
+  changed[3].eos = changed[3].bos;
+  std::vector<std::string> digests = {tokenizer.digest()};
+  REQUIRE(digests[0].size() == 32);
+  for (const TokenizerSpec& spec : changed) {
+    digests.push_back(Tokenizer(spec, "x").digest());
+    REQUIRE(std::ranges::count(digests, digests.back()) == 1);
+  }
+}
+
+TEST_CASE("threads with an Encoder each get the same ids") {
+  const Tokenizer tokenizer = Tokenizer::load(golden_path("llama3.json"));
+  const std::string text = golden_text("corpus.txt");
+  const Ids expected = tokenizer.encode_ordinary(text);
+  std::vector<Ids> results(4);
+  std::vector<std::thread> threads;
+  for (Ids& ids : results) threads.emplace_back([&] { Encoder(tokenizer).encode_ordinary(text, ids); });
+  for (std::thread& thread : threads) thread.join();
+  for (const Ids& ids : results) REQUIRE(ids == expected);
+}
+
+TEST_CASE("an Encoder outlives the Tokenizer it was made from") {
+  auto tokenizer = std::make_unique<Tokenizer>(Tokenizer::load(golden_path("gpt2.json")));
+  Encoder encoder(*tokenizer);
+  const Ids expected = tokenizer->encode_ordinary("the drovers");
+  tokenizer.reset();
+  Ids ids;
+  encoder.encode_ordinary("the drovers", ids);
+  REQUIRE(ids == expected);
+}
+
+TEST_CASE("an id outside the vocabulary is an input error") {
+  const Tokenizer tokenizer = Tokenizer::load(golden_path("gpt2.json"));
+  REQUIRE_THROWS_AS(tokenizer.decode(Ids{501}), Error);
+  REQUIRE_THROWS_AS(tokenizer.token_bytes(-1), Error);
+}
+
+TEST_CASE("a tokenizer.json that is malformed or not supported is refused with the file and the reason") {
+  using Json = nlohmann::json;
+  struct Row {
+    const char* reason;
+    void (*spoil)(Json&);
+  };
+  const Row rows[] = {
+      {"normalizer NFC",
+       [](Json& j) {
+         j["normalizer"] = {{"type", "NFC"}};
+       }},
+      {"model WordPiece", [](Json& j) { j["model"]["type"] = "WordPiece"; }},
+      {"byte_fallback", [](Json& j) { j["model"]["byte_fallback"] = true; }},
+      {"end_of_word_suffix", [](Json& j) { j["model"]["end_of_word_suffix"] = "</w>"; }},
+      {"dropout", [](Json& j) { j["model"]["dropout"] = 0.1; }},
+      {"'pre_tokenizer' is missing", [](Json& j) { j.erase("pre_tokenizer"); }},
+      {"'pre_tokenizer' must be object", [](Json& j) { j["pre_tokenizer"] = 3; }},
+      {"pre_tokenizer Metaspace",
+       [](Json& j) {
+         j["pre_tokenizer"] = {{"type", "Metaspace"}};
+       }},
+      {"no ByteLevel", [](Json& j) { j["pre_tokenizer"]["pretokenizers"].erase(1); }},
+      {"no regular expression", [](Json& j) { j["pre_tokenizer"]["pretokenizers"].erase(0); }},
+      {"more than one", [](Json& j) { j["pre_tokenizer"]["pretokenizers"][1]["use_regex"] = true; }},
+      {"add_prefix_space",
+       [](Json& j) { j["pre_tokenizer"]["pretokenizers"][1]["add_prefix_space"] = true; }},
+      {"behavior Removed", [](Json& j) { j["pre_tokenizer"]["pretokenizers"][0]["behavior"] = "Removed"; }},
+      {"plain string",
+       [](Json& j) {
+         j["pre_tokenizer"]["pretokenizers"][0]["pattern"] = {{"String", " "}};
+       }},
+      {"decoder Metaspace",
+       [](Json& j) {
+         j["decoder"] = {{"type", "Metaspace"}};
+       }},
+      {"post_processor BertProcessing",
+       [](Json& j) {
+         j["post_processor"] = {{"type", "BertProcessing"}};
+       }},
+      {"not among added_tokens", [](Json& j) { j["added_tokens"][0]["content"] = "<other>"; }},
+      {"sets lstrip", [](Json& j) { j["added_tokens"][0]["lstrip"] = true; }},
+      {"has id -1", [](Json& j) { j["added_tokens"][0]["id"] = -1; }},
+      {"only 642 tokens", [](Json& j) { j["added_tokens"][0]["id"] = 16'000'000; }},
+      {"ids are integers", [](Json& j) { j["model"]["vocab"]["a"] = 99'999'999'999; }},
+      {"ids must be unique", [](Json& j) { j["model"]["vocab"]["a"] = j["model"]["vocab"]["b"]; }},
+      {"no token has id 641",
+       [](Json& j) { j["model"]["vocab"]["<|begin_of_text|>"] = 640, j["added_tokens"][1]["id"] = 642; }},
+      {"outside the byte-level alphabet", [](Json& j) { j["model"]["vocab"]["a b"] = 642; }},
+      {"is there twice", [](Json& j) { j["model"]["merges"].push_back(j["model"]["merges"][0]); }},
+      {"not in the vocabulary",
+       [](Json& j) {
+         j["model"]["merges"].push_back(Json::array({"qq", "q"}));
+       }},
+      {"expected \"a b\"", [](Json& j) { j["model"]["merges"].push_back("a b c"); }},
+      {"expected \"a b\"", [](Json& j) { j["model"]["merges"].push_back(7); }},
+      {"'merges' is missing", [](Json& j) { j["model"].erase("merges"); }},
+  };
+  for (const Row& row : rows) {
+    Json json = llama3_json();
+    row.spoil(json);
+    const std::string message = refusal([&] { Tokenizer::from_json(json.dump(), "dir/t.json"); });
+    INFO("expected '" << row.reason << "', got '" << message << "'");
+    REQUIRE(message.starts_with("dir/t.json"));
+    REQUIRE(message.find(row.reason) != std::string::npos);
+  }
+}
+
+TEST_CASE("a vocabulary without all 256 bytes is refused") {
+  auto json = llama3_json();
+  auto& vocabulary = json["model"]["vocab"];
+  const std::int32_t id = vocabulary["~"];
+  vocabulary.erase("~");
+  vocabulary["~~~~~"] = id;
+  const std::string message = refusal([&] { Tokenizer::from_json(json.dump(), "t.json"); });
+  REQUIRE(message.find("lacks 1 of the 256 single bytes") != std::string::npos);
+}
+
+TEST_CASE("text that is not JSON, cut short or hostile in depth is refused") {
+  const std::string whole = golden_text("gpt2.json");
+  for (const std::string& text : {std::string("{"), std::string(), std::string("[]"),
+                                  whole.substr(0, whole.size() / 2), std::string(1'000'000, '[')}) {
+    REQUIRE(refusal([&] { Tokenizer::from_json(text, "t.json"); }).starts_with("t.json: "));
+  }
+}
+
+TEST_CASE("a ranks file that is malformed is refused with file and line") {
+  const std::string good = golden_text("ranks.model");
+  const std::vector<std::pair<std::string, std::string>> rows = {
+      {"no tokens", ""},
+      {"t.model:1: no space", "IQ==\n"},
+      {"t.model:641: the token is not base64", good + "I!== 640\n"},
+      {"t.model:641: the token is not base64", good + "IQ 640\n"},
+      {"t.model:641: the token is not base64", good + "IR== 640\n"},
+      {"t.model:641: the rank is not a number", good + "ISEhISEh 640x\n"},
+      {"t.model:641: the rank is not a number", good + "ISEhISEh -1\n"},
+      {"rank 639 was given before", good + "ISEhISEh 639\n"},
+      {"rank 999999999 in a file", good + "ISEhISEh 999999999\n"},
+      {"no token has rank 640", good + "ISEhISEh 641\n\n"},
+      {"are both", good + "IQ== 640\n"},
+      {"lacks 255 of the 256", "IQ== 0\n"},
+      {"the token has 3000 bytes", good + std::string(4000, 'A') + " 640\n"},
+  };
+  for (const auto& [reason, text] : rows) {
+    const std::string message = refusal([&, &ranks = text] { Tokenizer::from_tiktoken(ranks, "t.model"); });
+    INFO("expected '" << reason << "', got '" << message << "'");
+    REQUIRE(message.starts_with("t.model"));
+    REQUIRE(message.find(reason) != std::string::npos);
+  }
+}
+
+TEST_CASE("a specification whose parts don't fit together is refused") {
+  using Spoil = void (*)(TokenizerSpec&);
+  const std::pair<const char*, Spoil> rows[] = {
+      {"cannot make", [](TokenizerSpec& s) { s.merges[3].merged = s.merges[4].merged; }},
+      {"outside the vocabulary", [](TokenizerSpec& s) { s.merges[3].left = 5000; }},
+      {"involves the special token", [](TokenizerSpec& s) { s.merges[3].right = *s.bos; }},
+      {"must not decrease", [](TokenizerSpec& s) { s.merges[3].rank = 900; }},
+      {"is empty", [](TokenizerSpec& s) { s.tokens[300].clear(); }},
+      {"ids must increase", [](TokenizerSpec& s) { std::swap(s.added[0], s.added[1]); }},
+      {"but the vocabulary says", [](TokenizerSpec& s) { s.added[0].content = "x"; }},
+      {"not a special token's id", [](TokenizerSpec& s) { s.eos = 5; }},
+  };
+  for (const auto& [reason, spoil] : rows) {
+    TokenizerSpec spec = Tokenizer::load(golden_path("llama3.json")).spec();
+    spoil(spec);
+    const std::string message = refusal([&] { Tokenizer(spec, "x"); });
+    INFO("expected '" << reason << "', got '" << message << "'");
+    REQUIRE(message.find(reason) != std::string::npos);
+  }
+}
+
+TEST_CASE("a file that is not there, or a folder, is refused") {
+  REQUIRE(refusal([] { Tokenizer::load("/nonexistent/t.json"); }).starts_with("/nonexistent/t.json"));
+  REQUIRE(refusal([] { Tokenizer::load("/"); }).starts_with("/"));
+}
+
+}  // namespace drover
