@@ -48,7 +48,9 @@ std::int64_t max_forward_units(const AttentionForward& args, std::int64_t lanes)
 // Hands out pieces of the scratch, in the order the sizes below were summed.
 class Scratch {
  public:
-  explicit Scratch(const Tensor& tensor) : next_(tensor.as<std::uint8_t>()), end_(next_ + tensor.numel()) {}
+  explicit Scratch(const Tensor& tensor) : next_(tensor.as<std::uint8_t>()), end_(next_ + tensor.numel()) {
+    DROVER_CHECK(reinterpret_cast<std::uintptr_t>(next_) % Arena::kAlignment == 0, "attention scratch");
+  }
   void* take(std::int64_t bytes) {
     void* piece = next_;
     next_ += Arena::aligned(bytes);

@@ -215,15 +215,17 @@ template <int E>
 [[gnu::noinline]] void add_lanes(const Half* weights, const Pair* rows, int keys, int lanes, const Edge& edge,
                                  float* sums) {
   constexpr int kVectors = KeyBlock<E>::kVectors, kRows = KeyBlock<E>::kRows;
+  const int pairs = lanes / 2;
   for (int e = 0; e < E; e += kVectors * kVector) {
     for (int j = 0; j < keys; j += kRows) {
       __m512 sum[kRows][kVectors];
       float* at = sums + j * E + e;
       DROVER_UNROLL for (int i = 0; i < kRows; ++i) DROVER_UNROLL for (int v = 0; v < kVectors; ++v)
           sum[i][v] = _mm512_load_ps(at + i * E + v * kVector);
-      const int hidden = edge.first_lane(j);  // lanes before it see none of these keys
+      const int hidden = edge.first_lane(j),
+                first = hidden > 0 ? hidden / 2 : 0;  // the rest sees none of these keys
 #pragma GCC unroll 2
-      for (int pair = hidden > 0 ? hidden / 2 : 0; pair < lanes / 2; ++pair) {
+      for (int pair = first; pair < pairs; ++pair) {
         __m512 row[kVectors];
         DROVER_UNROLL for (int v = 0; v < kVectors; ++v) row[v] =
             _mm512_load_ps(rows + pair * E + e + v * kVector);

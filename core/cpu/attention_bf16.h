@@ -249,6 +249,7 @@ template <int E, int kKeys, int kVectors>
 DROVER_INLINE void add_keys(const Pair* panels, const Pair* weights, int keys, const float* shrink,
                             float* columns) {
   constexpr int kWide = kVectors * kVector;
+  const int pairs = keys / 2;
   for (int block = 0; block < E / 8; ++block) {
     __m512 sum[8][kVectors];
     float* at = columns + block * 8 * kWide;
@@ -258,7 +259,7 @@ DROVER_INLINE void add_keys(const Pair* panels, const Pair* weights, int keys, c
     }
     const Pair* panel = panels + block * (kKeys / 2) * 8;
 #pragma GCC unroll 2
-    for (int j = 0; j < keys / 2; ++j) {
+    for (int j = 0; j < pairs; ++j) {
       __m512 weight[kVectors];
       DROVER_UNROLL for (int v = 0; v < kVectors; ++v) weight[v] =
           _mm512_load_ps(weights + j * kWide + v * kVector);
