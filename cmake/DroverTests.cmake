@@ -1,6 +1,7 @@
 # Tests. tests/F/*_test.cpp become the executable test_F, tests/F/*_mpi_test.cpp become test_F_mpi, and every
 # source file is one ctest entry F/NAME (F/NAME.np2 under mpirun), selected by Catch's file name tags.
-# tests/F/*_test.py are entries run by the system's Python with DROVER_BIN in the environment.
+# tests/F/*_test.py are entries run by the system's Python with DROVER_BIN in the environment, and DROVER_TOOLS, where
+# the programs made of tests/F/*_tool.cpp are.
 # Labels: unit, mpi, and parity, fault, interop for the folders of those names.
 find_package(Catch2 REQUIRED)
 find_program(DROVER_PYTHON python3 PATHS /usr/bin NO_DEFAULT_PATH)  # where Debian's modules are
@@ -9,7 +10,7 @@ find_program(DROVER_PYTHON python3)
 set(DROVER_MPI_TEST_RANKS 1 2 4)
 set(DROVER_TEST_ENVIRONMENT
   OMP_NUM_THREADS=1 OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
-  DROVER_SOURCE_DIR=${CMAKE_SOURCE_DIR} DROVER_BIN=${CMAKE_BINARY_DIR}/drover)
+  DROVER_SOURCE_DIR=${CMAKE_SOURCE_DIR} DROVER_BIN=${CMAKE_BINARY_DIR}/drover DROVER_TOOLS=${CMAKE_BINARY_DIR}/tests)
 if(DROVER_SANITIZE MATCHES "address")
   list(APPEND DROVER_TEST_ENVIRONMENT
     "LSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/support/lsan.supp:print_suppressions=0:fast_unwind_on_malloc=0"
@@ -24,7 +25,7 @@ add_library(drover_test_main OBJECT tests/support/catch_main.cpp)
 target_link_libraries(drover_test_main PUBLIC drover::options Catch2::Catch2 PRIVATE drover::warnings)
 if(DROVER_WITH_MPI)
   add_library(drover_test_mpi_main OBJECT tests/support/mpi_main.cpp)
-  target_link_libraries(drover_test_mpi_main PUBLIC drover_parallel Catch2::Catch2 PRIVATE drover::warnings)
+  target_link_libraries(drover_test_mpi_main PUBLIC drover_parallel drover::mpi Catch2::Catch2 PRIVATE drover::warnings)
 endif()
 
 # What the sanitizer presets build: everything but the kinds that run the whole program.
@@ -88,6 +89,14 @@ function(drover_test_folder folder)
       endforeach()
     endforeach()
   endif()
+  # Programs that the folder's scripts run, from DROVER_TOOLS.
+  file(GLOB tools CONFIGURE_DEPENDS tests/${folder}/*_tool.cpp)
+  foreach(source IN LISTS tools)
+    get_filename_component(tool ${source} NAME_WE)
+    add_executable(${tool} ${source})
+    target_link_libraries(${tool} PRIVATE drover_launch drover::warnings)
+    set_target_properties(${tool} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  endforeach()
   file(GLOB scripts CONFIGURE_DEPENDS tests/${folder}/*_test.py)
   foreach(script IN LISTS scripts)
     get_filename_component(file ${script} NAME_WE)

@@ -40,8 +40,7 @@ void validate(const OptimizerConfig& c, std::int64_t total_steps) {
   require(c.min_lr_ratio >= 0 && c.min_lr_ratio <= 1, "min_lr_ratio", c.min_lr_ratio, "in [0, 1]");
   if (c.schedule != "cosine" && c.schedule != "linear" && c.schedule != "wsd" && c.schedule != "constant")
     throw usage_error("optimizer.schedule is '", c.schedule, "'; use cosine, linear, wsd or constant");
-  if (c.warmup_steps < 0 || c.warmup_steps > total_steps)
-    throw usage_error("optimizer.warmup_steps is ", c.warmup_steps, " in a run of ", total_steps, " steps; use 0 to ", total_steps);
+  require(c.warmup_steps >= 0, "warmup_steps", static_cast<double>(c.warmup_steps), "at least 0");
   if (c.decay_steps && (*c.decay_steps < 1 || c.warmup_steps + *c.decay_steps > total_steps))
     throw usage_error("optimizer.decay_steps is ", *c.decay_steps, "; with ", c.warmup_steps, " warm-up steps in a run of ", total_steps,
                       " it can be 1 to ", total_steps - c.warmup_steps);

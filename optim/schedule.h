@@ -15,7 +15,7 @@
 
 namespace drover {
 
-// Throws Error{usage} naming the key: unknown schedule, warm-up longer than the run, ...
+// Throws Error{usage} naming the key: unknown schedule, a decay that does not fit behind the warm-up, ...
 void validate(const OptimizerConfig& config, std::int64_t total_steps);
 
 double learning_rate(const OptimizerConfig& config, std::int64_t step, std::int64_t total_steps);
