@@ -42,6 +42,10 @@ void Doorbell::wait(std::uint32_t seen, std::chrono::microseconds timeout) noexc
     if (read() != seen) return;
     sched_yield();
   }
+  sleep(seen, timeout);
+}
+
+void Doorbell::sleep(std::uint32_t seen, std::chrono::microseconds timeout) noexcept {
   const timespec limit{.tv_sec = timeout.count() / 1000000, .tv_nsec = timeout.count() % 1000000 * 1000};
   // Counted before the word is compared (by the kernel): a ring in between is seen by one of the two.
   sleepers_.fetch_add(1, std::memory_order_seq_cst);

@@ -16,6 +16,8 @@ class Doorbell {
   void ring() noexcept;
   // Returns when it has rung since `seen` was read, or after the timeout, or now and then without cause.
   void wait(std::uint32_t seen, std::chrono::microseconds timeout) noexcept;
+  // The same, without spinning first.
+  void sleep(std::uint32_t seen, std::chrono::microseconds timeout) noexcept;
 
  private:
   std::atomic<std::uint32_t> rings_{0};

@@ -6,9 +6,7 @@ namespace drover {
 
 namespace {
 
-std::int64_t round_up(std::int64_t n, std::int64_t unit) {
-  return (n + unit - 1) / unit * unit;
-}
+std::int64_t round_up(std::int64_t n, std::int64_t unit) { return (n + unit - 1) / unit * unit; }
 
 }  // namespace
 
@@ -24,7 +22,8 @@ Box intersect(const Box& a, const Box& b) {
 }
 
 std::string describe(const Box& box) {
-  return cat("[", box.offset[0], ":", box.offset[0] + box.extent[0], ", ", box.offset[1], ":", box.offset[1] + box.extent[1], "]");
+  return cat("[", box.offset[0], ":", box.offset[0] + box.extent[0], ", ", box.offset[1], ":",
+             box.offset[1] + box.extent[1], "]");
 }
 
 Box local_box(const ParameterLayout& parameter, int tensor_rank, int tensor_ranks) {
@@ -32,18 +31,19 @@ Box local_box(const ParameterLayout& parameter, int tensor_rank, int tensor_rank
   const TensorCut& cut = parameter.cut;
   if (cut.dim < 0) return box;
   const auto dim = static_cast<std::size_t>(cut.dim);
-  DROVER_CHECK(cut.parts * cut.copies == tensor_ranks && parameter.shape[dim] % cut.parts == 0, parameter.name, " cut ", cut.parts, " x ",
-               cut.copies, " over ", tensor_ranks, " tensor ranks");
+  DROVER_CHECK(cut.parts * cut.copies == tensor_ranks && parameter.shape[dim] % cut.parts == 0,
+               parameter.name, " cut ", cut.parts, " x ", cut.copies, " over ", tensor_ranks,
+               " tensor ranks");
   box.extent[dim] = parameter.shape[dim] / cut.parts;
   box.offset[dim] = box.extent[dim] * (tensor_rank / cut.copies);
   return box;
 }
 
-GroupLayout flat_layout(std::string name, std::span<const ParameterLayout> table, int group, int tensor_rank, int tensor_ranks,
-                        int shards) {
+GroupLayout flat_layout(std::string name, std::span<const ParameterLayout> table, int group, int tensor_rank,
+                        int tensor_ranks, int shards) {
   GroupLayout layout{.name = std::move(name)};
   std::int64_t end = 0;
-  bool fused = false;   // the previous parameter asked that this one follow it without a gap
+  bool fused = false;  // the previous parameter asked that this one follow it without a gap
   for (std::size_t i = 0; i < table.size(); ++i) {
     const ParameterLayout& parameter = table[i];
     if (parameter.group != group || !parameter.tied_to.empty()) continue;
@@ -69,7 +69,8 @@ std::vector<FlatBox> boxes_of_range(const GroupLayout& group, std::int64_t begin
       // Whole rows when we stand at a row's start and at least one fits, otherwise what is left of this row.
       const std::int64_t whole = column == 0 ? (last - at) / width : 0;
       const std::int64_t columns = whole > 0 ? width : std::min(width - column, last - at);
-      const Box box{.offset = {piece.box.offset[0] + row, piece.box.offset[1] + column}, .extent = {std::max<std::int64_t>(whole, 1), columns}};
+      const Box box{.offset = {piece.box.offset[0] + row, piece.box.offset[1] + column},
+                    .extent = {std::max<std::int64_t>(whole, 1), columns}};
       boxes.push_back({.parameter = piece.parameter, .box = box, .offset = at - begin});
       at += box.numel();
     }

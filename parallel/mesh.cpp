@@ -20,28 +20,33 @@ std::string nearest_divisors(int n, int wanted) {
 }  // namespace
 
 std::string_view name_of(Axis axis) {
-  constexpr std::array<std::string_view, kAxes> kNames = {"tensor", "context", "pipeline", "shard", "replicate"};
+  constexpr std::array<std::string_view, kAxes> kNames = {"tensor", "context", "pipeline", "shard",
+                                                          "replicate"};
   return kNames[static_cast<std::size_t>(axis)];
 }
 
 int& AxisValues::operator[](Axis axis) {
   switch (axis) {
-    case Axis::tensor: return tensor;
-    case Axis::context: return context;
-    case Axis::pipeline: return pipeline;
-    case Axis::shard: return shard;
-    case Axis::replicate: return replicate;
+    case Axis::tensor:
+      return tensor;
+    case Axis::context:
+      return context;
+    case Axis::pipeline:
+      return pipeline;
+    case Axis::shard:
+      return shard;
+    case Axis::replicate:
+      return replicate;
   }
   return replicate;
 }
 
-int AxisValues::operator[](Axis axis) const {
-  return const_cast<AxisValues&>(*this)[axis];
-}
+int AxisValues::operator[](Axis axis) const { return const_cast<AxisValues&>(*this)[axis]; }
 
 Mesh::Mesh(const AxisValues& sizes) : sizes_(sizes) {
   for (Axis axis : kOrder)
-    if (sizes[axis] < 1) throw usage_error("parallel.", name_of(axis), " is ", sizes[axis], "; it must be at least 1");
+    if (sizes[axis] < 1)
+      throw usage_error("parallel.", name_of(axis), " is ", sizes[axis], "; it must be at least 1");
 }
 
 Mesh Mesh::fitting(int ranks, AxisValues sizes) {
@@ -51,9 +56,10 @@ Mesh Mesh::fitting(int ranks, AxisValues sizes) {
   if (rest && ranks % fixed == 0) sizes.shard = ranks / fixed;
   const Mesh mesh(sizes);
   if (mesh.ranks() != ranks)
-    throw usage_error("the configuration's layout ", mesh.describe(), " does not fit the ", ranks, " ranks that were started; ",
-                      rest ? cat("tensor x context x pipeline x replicate = ", fixed, " must divide the ranks: make it ",
-                                 nearest_divisors(ranks, fixed))
+    throw usage_error("the configuration's layout ", mesh.describe(), " does not fit the ", ranks,
+                      " ranks that were started; ",
+                      rest ? cat("tensor x context x pipeline x replicate = ", fixed,
+                                 " must divide the ranks: make it ", nearest_divisors(ranks, fixed))
                            : cat("start ", mesh.ranks(), " ranks or set parallel.shard: -1"));
   return mesh;
 }
@@ -75,7 +81,8 @@ AxisValues Mesh::coordinate(int rank) const {
 int Mesh::rank(const AxisValues& coordinate) const {
   int rank = 0;
   for (auto axis = kOrder.rbegin(); axis != kOrder.rend(); ++axis) {
-    DROVER_CHECK(coordinate[*axis] >= 0 && coordinate[*axis] < sizes_[*axis], name_of(*axis), " coordinate ", coordinate[*axis]);
+    DROVER_CHECK(coordinate[*axis] >= 0 && coordinate[*axis] < sizes_[*axis], name_of(*axis), " coordinate ",
+                 coordinate[*axis]);
     rank = rank * sizes_[*axis] + coordinate[*axis];
   }
   return rank;
@@ -92,8 +99,8 @@ std::vector<int> Mesh::line(int rank_on_line, Axis axis) const {
 }
 
 std::string Mesh::describe() const {
-  return cat("tp", sizes_.tensor, " cp", sizes_.context, " pp", sizes_.pipeline, " shard", sizes_.shard, " replicate",
-             sizes_.replicate, " (", ranks(), " ranks)");
+  return cat("tp", sizes_.tensor, " cp", sizes_.context, " pp", sizes_.pipeline, " shard", sizes_.shard,
+             " replicate", sizes_.replicate, " (", ranks(), " ranks)");
 }
 
 Connections connect(const Mesh& mesh, Communicator& world) {

@@ -1,5 +1,6 @@
-// The grid of ranks: pure integers, no communication. Axes are ordered from the innermost: tensor (TP), context (CP), pipeline (PP), and
-// data (DP), as in Llama 3; DP = replicate x shard (HSDP), shard inside. So neighbours along TP are neighbouring ranks.
+// The grid of ranks: pure integers, no communication. Axes are ordered from the innermost: tensor (TP),
+// context (CP), pipeline (PP), and data (DP), as in Llama 3; DP = replicate x shard (HSDP), shard inside. So
+// neighbours along TP are neighbouring ranks.
 //
 //   rank = tensor + TP * (context + CP * (pipeline + PP * (shard + SHARD * replicate)))
 //
@@ -33,7 +34,8 @@ class Mesh {
  public:
   // Every size at least 1, or Error{usage}.
   explicit Mesh(const AxisValues& sizes);
-  // shard = -1 stands for what is left of `ranks` after the others; Error{usage} names the nearest legal values.
+  // shard = -1 stands for what is left of `ranks` after the others; Error{usage} names the nearest legal
+  // values.
   static Mesh fitting(int ranks, AxisValues sizes);
 
   const AxisValues& sizes() const { return sizes_; }
@@ -47,9 +49,13 @@ class Mesh {
   AxisValues coordinate(int rank) const;
   int rank(const AxisValues& coordinate) const;
   // 0 .. data_ranks() - 1, replicate-major.
-  int data_rank(const AxisValues& coordinate) const { return coordinate.shard + sizes_.shard * coordinate.replicate; }
+  int data_rank(const AxisValues& coordinate) const {
+    return coordinate.shard + sizes_.shard * coordinate.replicate;
+  }
   // 0 .. group_shards() - 1, shard-major: which flat slice of each group this rank owns.
-  int group_shard(const AxisValues& coordinate) const { return coordinate.context + sizes_.context * coordinate.shard; }
+  int group_shard(const AxisValues& coordinate) const {
+    return coordinate.context + sizes_.context * coordinate.shard;
+  }
   // The ranks that share all coordinates with `rank` except along `axis`, in order.
   std::vector<int> line(int rank, Axis axis) const;
   // "tp2 cp1 pp4 shard2 replicate1 (16 ranks)"
@@ -59,13 +65,15 @@ class Mesh {
   AxisValues sizes_;
 };
 
-// A rank's communicators, one per way ranks talk. Only this function makes them, so that a new generation can be built after a loss.
+// A rank's communicators, one per way ranks talk. Only this function makes them, so that a new generation can
+// be built after a loss.
 struct Connections {
-  std::unique_ptr<Communicator> tensor;       // along TP
-  std::unique_ptr<Communicator> context;      // along CP
-  std::unique_ptr<Communicator> pipeline;     // along PP
-  std::unique_ptr<Communicator> group;        // CP x shard, in group_shard order: parameter groups gather and reduce here
-  std::unique_ptr<Communicator> replicate;    // along replicate: shards are summed here
+  std::unique_ptr<Communicator> tensor;    // along TP
+  std::unique_ptr<Communicator> context;   // along CP
+  std::unique_ptr<Communicator> pipeline;  // along PP
+  std::unique_ptr<Communicator>
+      group;  // CP x shard, in group_shard order: parameter groups gather and reduce here
+  std::unique_ptr<Communicator> replicate;  // along replicate: shards are summed here
 };
 // Collective over `world`, whose size must be mesh.ranks().
 Connections connect(const Mesh& mesh, Communicator& world);

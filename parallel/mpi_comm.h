@@ -1,5 +1,6 @@
-// Ranks as MPI processes. All MPI calls of a process are made by its progress thread; ranks of one host reduce through
-// shared memory on the calling threads; device memory is staged through pinned host buffers. Built only with MPI.
+// Ranks as MPI processes. All MPI calls of a process are made by its progress thread; ranks of one host
+// reduce through shared memory on the calling threads; device memory is staged through pinned host buffers.
+// Built only with MPI.
 #pragma once
 
 #include <memory>
@@ -8,8 +9,9 @@
 
 namespace drover {
 
-// The process's MPI: initialises in the constructor, finalises in the destructor. At most one per process, made by launch/
-// and by the test main. Throws Error{usage} when the MPI library gives less threading than a progress thread needs.
+// The process's MPI: initialises in the constructor, finalises in the destructor. At most one per process,
+// made by launch/ and by the test main. Throws Error{usage} when the MPI library gives less threading than a
+// progress thread needs.
 class MpiProcess {
  public:
   MpiProcess(int* argc, char*** argv);

@@ -13,7 +13,8 @@ constexpr std::int64_t kSlotsInTurn = 2;
 
 }  // namespace
 
-ParameterGroups::ParameterGroups(Memory& memory, Communicator& group, Communicator& replicate, ParameterGroupsOptions options)
+ParameterGroups::ParameterGroups(Memory& memory, Communicator& group, Communicator& replicate,
+                                 ParameterGroupsOptions options)
     : group_(group), replicate_(replicate), options_(std::move(options)), states_(options_.layouts.size()) {
   assign_pools();
   make_slots(memory);
@@ -23,8 +24,10 @@ ParameterGroups::ParameterGroups(Memory& memory, Communicator& group, Communicat
 void ParameterGroups::assign_pools() {
   for (int g = 0; g < count(); ++g) {
     const std::int64_t size = layout(g).size;
-    DROVER_CHECK(size == layout(g).shard_size * group_.size(), layout(g).name, " cut for another number of shards");
-    // The first group's and the last group's gradients stay in use while those between come and go; only those take turns.
+    DROVER_CHECK(size == layout(g).shard_size * group_.size(), layout(g).name,
+                 " cut for another number of shards");
+    // The first group's and the last group's gradients stay in use while those between come and go; only
+    // those take turns.
     const bool joins = g > 1 && g + 1 < count() && pools_.back().size == size;
     if (!joins) pools_.push_back({.size = size});
     state(g).pool = static_cast<int>(pools_.size()) - 1;
@@ -37,7 +40,8 @@ std::int64_t ParameterGroups::slots_of(const Pool& pool, bool keeps) const {
 }
 
 void ParameterGroups::make_slots(Memory& memory) {
-  const auto make = [&](std::vector<Slot>& slots, std::int64_t count, std::int64_t size, DType dtype, MemoryCategory category) {
+  const auto make = [&](std::vector<Slot>& slots, std::int64_t count, std::int64_t size, DType dtype,
+                        MemoryCategory category) {
     for (std::int64_t i = 0; i < count; ++i) {
       buffers_.emplace_back(memory, size * size_of(dtype), category);
       slots.push_back({.flat = buffers_.back().tensor(dtype, {size})});
@@ -62,9 +66,11 @@ void ParameterGroups::make_shards(Memory& memory) {
     shard.moment1 = make(master(), MemoryCategory::optimizer);
     shard.moment2 = make(master(), MemoryCategory::optimizer);
     shard.gradient = make(master(), MemoryCategory::gradients);
-    // Where the gathered copy stays, the optimizer writes straight into its own part of it, and gathering is in place.
-    shard.working = keeps_weights() ? own_slice(g, pool(g).weights[static_cast<std::size_t>(take_weights_slot(g))].flat)
-                                    : make(compute(), MemoryCategory::weights);
+    // Where the gathered copy stays, the optimizer writes straight into its own part of it, and gathering is
+    // in place.
+    shard.working = keeps_weights()
+                        ? own_slice(g, pool(g).weights[static_cast<std::size_t>(take_weights_slot(g))].flat)
+                        : make(compute(), MemoryCategory::weights);
   }
 }
 
@@ -80,7 +86,8 @@ int ParameterGroups::take_weights_slot(int group) {
     slots[i].owner = group;
     return state(group).weights_slot = static_cast<int>(i);
   }
-  DROVER_CHECK(false, "no slot for the weights of ", layout(group).name, ": more groups in use than one and its successor");
+  DROVER_CHECK(false, "no slot for the weights of ", layout(group).name,
+               ": more groups in use than one and its successor");
   return -1;
 }
 
@@ -118,7 +125,8 @@ Tensor ParameterGroups::gradients(const Exec& exec, int group) {
   if (!s.reducing.done()) collect_reduction(exec, group);
   if (s.gradients_slot < 0) {
     s.gradients_slot = take_gradients_slot(exec, group);
-    ops::fill(exec, {.out = pool(group).gradients[static_cast<std::size_t>(s.gradients_slot)].flat, .value = 0});
+    ops::fill(exec,
+              {.out = pool(group).gradients[static_cast<std::size_t>(s.gradients_slot)].flat, .value = 0});
   }
   return pool(group).gradients[static_cast<std::size_t>(s.gradients_slot)].flat;
 }
@@ -131,7 +139,8 @@ int ParameterGroups::take_gradients_slot(const Exec& exec, int group) {
       slots[i].owner = group;
       return static_cast<int>(i);
     }
-    // All are being reduced: wait for the one that was started first, which is the oldest owner in backward order.
+    // All are being reduced: wait for the one that was started first, which is the oldest owner in backward
+    // order.
     int oldest = -1;
     for (const Slot& slot : slots)
       if (!state(slot.owner).reducing.done()) oldest = std::max(oldest, slot.owner);
@@ -155,7 +164,9 @@ void ParameterGroups::collect_reduction(const Exec& exec, int group) {
   State& s = state(group);
   s.reducing.wait(exec);
   Slot& slot = pool(group).gradients[static_cast<std::size_t>(s.gradients_slot)];
-  ops::copy(exec, {.in = own_slice(group, slot.flat), .out = s.shard.gradient, .write = s.reduced_once ? Write::add : Write::assign});
+  ops::copy(exec, {.in = own_slice(group, slot.flat),
+                   .out = s.shard.gradient,
+                   .write = s.reduced_once ? Write::add : Write::assign});
   s.reduced_once = true;
   slot.owner = -1;
   s.gradients_slot = -1;

@@ -1,8 +1,9 @@
-// FSDP as visible verbs. The parameters gathered together (a block's, the embedding's, the head's) form a group; each of the CP x shard
-// ranks of `Connections::group` owns one flat aligned slice of it (its shard), and the replicate axis holds copies of shards.
+// FSDP as visible verbs. The parameters gathered together (a block's, the embedding's, the head's) form a
+// group; each of the CP x shard ranks of `Connections::group` owns one flat aligned slice of it (its shard),
+// and the replicate axis holds copies of shards.
 //
-//   groups.gather(exec, l + 1);                      // starts to collect the working weights, under the compute of l
-//   Tensor weights = groups.use(exec, l);            // waits for them
+//   groups.gather(exec, l + 1);                      // starts to collect the working weights, under the
+//   compute of l Tensor weights = groups.use(exec, l);            // waits for them
 //   ... compute ...
 //   groups.release(exec, l);                         // ZeRO-3: the gathered copy may be overwritten
 //   Tensor gradients = groups.gradients(exec, l);    // full float32 gradient, to be added to
@@ -10,13 +11,14 @@
 //
 // Policies (ZeRO, Rajbhandari et al. 2020; ZeRO-2 is Llama 3's choice):
 //   ZeRO-1  gathers once per step; accumulates full gradients; reduce-scatters once per step
-//   ZeRO-2  gathers once per step; reduce-scatters after the last weight gradient of each run into a shard accumulator
-//   ZeRO-3  as ZeRO-2, and gathers and releases around every use
-// A run is here one microbatch (no pipeline). Every rank of the group issues the same verbs in the same order, empty microbatches included.
+//   ZeRO-2  gathers once per step; reduce-scatters after the last weight gradient of each run into a shard
+//   accumulator ZeRO-3  as ZeRO-2, and gathers and releases around every use
+// A run is here one microbatch (no pipeline). Every rank of the group issues the same verbs in the same
+// order, empty microbatches included.
 //
-// Memory per rank, P parameters over S shards, c and m bytes of compute and master dtype: masters and moments 3 P m / S; working weights P c
-// (ZeRO-3: P c / S and two blocks); full gradients P m (ZeRO-2 and 3: embedding, head and two blocks, and P m / S).
-// One thread uses it. Nothing allocates after construction.
+// Memory per rank, P parameters over S shards, c and m bytes of compute and master dtype: masters and moments
+// 3 P m / S; working weights P c (ZeRO-3: P c / S and two blocks); full gradients P m (ZeRO-2 and 3:
+// embedding, head and two blocks, and P m / S). One thread uses it. Nothing allocates after construction.
 #pragma once
 
 #include <optional>
@@ -31,22 +33,24 @@ namespace drover {
 enum class Zero : std::uint8_t { one = 1, two = 2, three = 3 };
 
 struct ParameterGroupsOptions {
-  std::vector<GroupLayout> layouts;             // by group index
+  std::vector<GroupLayout> layouts;  // by group index
   DType compute = DType::float32;
   Zero zero = Zero::two;
 };
 
-// What a rank owns of one group: flat slices of masters, moments and the reduced gradient. Views; ParameterGroups owns.
+// What a rank owns of one group: flat slices of masters, moments and the reduced gradient. Views;
+// ParameterGroups owns.
 struct GroupShard {
-  std::int64_t begin = 0;                       // first flat element of the group
-  Tensor master, moment1, moment2, gradient;    // [shard_size] master dtype
-  Tensor working;                               // [shard_size] compute dtype: what the optimizer writes and gathers send
+  std::int64_t begin = 0;                     // first flat element of the group
+  Tensor master, moment1, moment2, gradient;  // [shard_size] master dtype
+  Tensor working;  // [shard_size] compute dtype: what the optimizer writes and gathers send
 };
 
 class ParameterGroups {
  public:
   // `group` and `replicate` (Connections) must outlive this.
-  ParameterGroups(Memory& memory, Communicator& group, Communicator& replicate, ParameterGroupsOptions options);
+  ParameterGroups(Memory& memory, Communicator& group, Communicator& replicate,
+                  ParameterGroupsOptions options);
   ParameterGroups(const ParameterGroups&) = delete;
   ParameterGroups& operator=(const ParameterGroups&) = delete;
 
@@ -65,7 +69,8 @@ class ParameterGroups {
   // The flat full gradient [size], master dtype: add to it. Valid until gradients_ready.
   Tensor gradients(const Exec& exec, int group);
   void gradients_ready(const Exec& exec, int group);
-  // After the last microbatch: every shard's `gradient` holds the sum over microbatches, group and replicate ranks when it returns.
+  // After the last microbatch: every shard's `gradient` holds the sum over microbatches, group and replicate
+  // ranks when it returns.
   void finish_gradients(const Exec& exec);
 
   // Before the first microbatch of a step: gradients start from zero.
@@ -81,10 +86,10 @@ class ParameterGroups {
   };
   struct State {
     GroupShard shard;
-    int pool = 0;                               // which pool of slots it draws from: groups of equal size share one
+    int pool = 0;  // which pool of slots it draws from: groups of equal size share one
     int weights_slot = -1, gradients_slot = -1;
-    bool gathered = false;                      // complete and up to date
-    bool reduced_once = false;                  // the shard's gradient holds a sum already
+    bool gathered = false;      // complete and up to date
+    bool reduced_once = false;  // the shard's gradient holds a sum already
     Pending gathering, reducing;
   };
   struct Pool {

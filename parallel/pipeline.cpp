@@ -10,10 +10,14 @@ namespace {
 
 char letter(ActionKind kind) {
   switch (kind) {
-    case ActionKind::forward: return 'F';
-    case ActionKind::backward: return 'B';
-    case ActionKind::backward_input: return 'I';
-    case ActionKind::backward_weight: return 'W';
+    case ActionKind::forward:
+      return 'F';
+    case ActionKind::backward:
+      return 'B';
+    case ActionKind::backward_input:
+      return 'I';
+    case ActionKind::backward_weight:
+      return 'W';
   }
   return '?';
 }
@@ -26,7 +30,8 @@ void add_all(Timeline& timeline, ActionKind kind, int microbatches) {
 
 std::string describe(const Timeline& timeline) {
   std::string text;
-  for (const Action& action : timeline) text += cat(text.empty() ? "" : " ", action.chunk, letter(action.kind), action.microbatch);
+  for (const Action& action : timeline)
+    text += cat(text.empty() ? "" : " ", action.chunk, letter(action.kind), action.microbatch);
   return text;
 }
 
@@ -74,10 +79,18 @@ SlotCount count_slots(const Timeline& timeline) {
 void run_timeline(const Exec& exec, const Timeline& timeline, Stage& stage) {
   for (const Action& action : timeline) {
     switch (action.kind) {
-      case ActionKind::forward: stage.forward(exec, action.microbatch); break;
-      case ActionKind::backward: stage.backward(exec, action.microbatch); break;
-      case ActionKind::backward_input: stage.backward_input(exec, action.microbatch); break;
-      case ActionKind::backward_weight: stage.backward_weight(exec, action.microbatch); break;
+      case ActionKind::forward:
+        stage.forward(exec, action.microbatch);
+        break;
+      case ActionKind::backward:
+        stage.backward(exec, action.microbatch);
+        break;
+      case ActionKind::backward_input:
+        stage.backward_input(exec, action.microbatch);
+        break;
+      case ActionKind::backward_weight:
+        stage.backward_weight(exec, action.microbatch);
+        break;
     }
   }
 }

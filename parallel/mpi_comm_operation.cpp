@@ -1,0 +1,183 @@
+#include "parallel/mpi_comm_operation.h"
+
+#include <algorithm>
+
+namespace drover {
+
+namespace {
+
+using Way = MpiTransfer::Way;
+
+// Everybody sums everything while that costs less than a second round: bytes that a rank receives.
+constexpr std::int64_t kWholeBytes = 64 << 10;
+constexpr int kTags = 8192;
+
+}  // namespace
+
+void MpiCollective::plan(MpiEngine& engine, int rank, int size) {
+  rank_ = rank;
+  size_ = size;
+  reduces_ = gathers_ = whole_ = false;
+  job.transfers.clear();
+  job.tag = static_cast<int>(sequence % kTags);
+  job.has_header = size > 1;
+  job.header = {call.signature(), call.exchange_balance(rank), call.content() == Content::real,
+                call.content() == Content::shapes};
+  if (call.content() == Content::real) {
+    switch (call.verb()) {
+      case Verb::all_reduce:
+      case Verb::reduce_scatter:
+        plan_reduction(engine);
+        break;
+      case Verb::all_gather:
+        plan_gather();
+        break;
+      case Verb::all_to_all:
+        plan_exchange();
+        break;
+      case Verb::broadcast:
+        plan_broadcast();
+        break;
+      case Verb::barrier:
+      case Verb::split:
+        break;
+    }
+  }
+  last_round_ = !gathers_;
+}
+
+void MpiCollective::transfer(Way way, int stage, int peer, const Tensor& tensor) {
+  if (peer == rank_ || tensor.numel() == 0) return;
+  job.transfers.push_back({way, static_cast<std::uint8_t>(stage), peer, tensor.data, tensor.bytes()});
+}
+
+MpiCollective::Piece MpiCollective::piece_of(int rank) const {
+  if (call.verb() == Verb::reduce_scatter) return {call.in_offsets()[rank], call.in_offsets()[rank + 1]};
+  const std::int64_t n = call.in().numel();
+  if (whole_) return {0, n};
+  constexpr std::int64_t kAlign = 32;  // elements; pieces begin at cache lines whatever the dtype
+  const std::int64_t step = (n / size_ + kAlign) / kAlign * kAlign;
+  return {std::min(rank * step, n), std::min((rank + 1) * step, n)};
+}
+
+void MpiCollective::plan_reduction(MpiEngine& engine) {
+  const bool reduces_all = call.verb() == Verb::all_reduce;
+  reduces_ = !reduces_all || size_ > 1;
+  whole_ = reduces_all && size_ * call.in().bytes() <= kWholeBytes;
+  gathers_ = reduces_all && !whole_ && size_ > 1;
+  const Piece mine = piece_of(rank_);
+  const std::int64_t length = mine.length() * size_of(call.dtype());
+  if (staging_.bytes() < length * size_)
+    staging_ = Buffer(engine.memory(), length * size_, MemoryCategory::communication);
+  for (int step = 1; step < size_; ++step) {
+    const int to = (rank_ + step) % size_, from = (rank_ + size_ - step) % size_;
+    parts_[from] = mine.length() == 0 ? flat_piece(call.in(), 0, 0)
+                                      : staging_.tensor(call.dtype(), {mine.length()}, from * length);
+    transfer(Way::receive, 0, from, parts_[from]);
+    transfer(Way::send, 0, to, flat_piece(call.in(), piece_of(to).begin, piece_of(to).end));
+  }
+  parts_[rank_] = flat_piece(call.in(), mine.begin, mine.end);
+}
+
+Tensor MpiCollective::result() const {
+  if (call.verb() == Verb::reduce_scatter) return flat_piece(call.out(), 0, call.out().numel());
+  return parts_[rank_];
+}
+
+void MpiCollective::sum(const Exec& waiting) {
+  if (result().numel() > 0) reduction_.run(waiting, call.reduction(), parts_, result());
+}
+
+void MpiCollective::start_second_round(MpiEngine& engine, const Exec& waiting) {
+  if (job.state() == MpiJob::State::done) {
+    sum(waiting);
+    job.transfers.clear();
+    job.has_header = false;
+    for (int step = 1; step < size_; ++step) {
+      const int to = (rank_ + step) % size_, from = (rank_ + size_ - step) % size_;
+      transfer(Way::receive, 1, from, flat_piece(call.in(), piece_of(from).begin, piece_of(from).end));
+      transfer(Way::send, 1, to, result());
+    }
+    engine.submit(job);
+  }
+  last_round_ = true;
+}
+
+void MpiCollective::finish(const Exec& waiting) {
+  if (reduces_ && !gathers_) sum(waiting);
+}
+
+void MpiCollective::plan_gather() {
+  const auto part = [&](int rank) {
+    return flat_piece(call.out(), call.out_offsets()[rank], call.out_offsets()[rank + 1]);
+  };
+  for (int step = 1; step < size_; ++step) {
+    const int to = (rank_ + step) % size_, from = (rank_ + size_ - step) % size_;
+    transfer(Way::receive, 0, from, part(from));
+    transfer(Way::send, 0, to, call.in());
+  }
+  move_elements(call.in(), part(rank_));
+}
+
+void MpiCollective::plan_exchange() {
+  const auto sent = [&](int rank) {
+    return flat_piece(call.in(), call.in_offsets()[rank], call.in_offsets()[rank + 1]);
+  };
+  const auto received = [&](int rank) {
+    return flat_piece(call.out(), call.out_offsets()[rank], call.out_offsets()[rank + 1]);
+  };
+  for (int step = 1; step < size_; ++step) {
+    const int to = (rank_ + step) % size_, from = (rank_ + size_ - step) % size_;
+    transfer(Way::receive, 0, from, received(from));
+    transfer(Way::send, 0, to, sent(to));
+  }
+  move_elements(sent(rank_), received(rank_));
+}
+
+// A binomial tree: counted from the root, rank v has the ranks v + 1, v + 2, v + 4 ... below v's lowest set
+// bit as children.
+void MpiCollective::plan_broadcast() {
+  const int place = (rank_ + size_ - call.root()) % size_;
+  const auto rank_at = [&](int other) { return (other + call.root()) % size_; };
+  const int lowest_bit = place & -place;
+  if (place > 0) transfer(Way::receive, 0, rank_at(place - lowest_bit), call.in());
+  for (int child = 1; (place == 0 || child < lowest_bit) && place + child < size_; child *= 2) {
+    transfer(Way::send, 1, rank_at(place + child), call.in());
+  }
+}
+
+void MpiMessage::plan(const Tensor& tensor, int peer, Way way) {
+  tensor_ = tensor;
+  peer_ = peer;
+  way_ = way;
+  const bool shapes = tensor.data == nullptr && tensor.numel() > 0;
+  job.kind = MpiJob::Kind::message;
+  job.tag = 2 * static_cast<int>(tensor.dtype) + (shapes ? 1 : 0);
+  job.transfers.assign(1, {way, 0, peer, tensor.data, shapes ? 0 : tensor.bytes()});
+}
+
+std::string MpiMessage::describe() const {
+  return way_ == Way::send ? cat("send of ", tensor_.describe(), " to rank ", peer_)
+                           : cat("receive of ", tensor_.describe(), " from rank ", peer_);
+}
+
+void MpiShared::await_second_round(MpiCollective& operation) {
+  const std::lock_guard lock(mutex_);
+  awaiting_.push_back(&operation);
+}
+
+MpiCollective* MpiShared::take_ready() {
+  const std::lock_guard lock(mutex_);
+  const auto ready =
+      std::find_if(awaiting_.begin(), awaiting_.end(), [](MpiCollective* op) { return op->job.ended(); });
+  if (ready == awaiting_.end()) return nullptr;
+  MpiCollective* const operation = *ready;
+  awaiting_.erase(ready);
+  return operation;
+}
+
+void MpiShared::start_second_rounds(const Exec& waiting) {
+  while (MpiCollective* const operation = take_ready()) operation->start_second_round(engine, waiting);
+}
+
+}  // namespace drover

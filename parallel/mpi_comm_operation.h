@@ -1,0 +1,108 @@
+// What the Pendings of MpiComm refer to. Private to parallel/mpi_comm*.
+#pragma once
+
+#include <atomic>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+#include "parallel/collective.h"
+#include "parallel/mpi_comm_engine.h"
+
+namespace drover {
+
+class MpiComm;
+
+// One rank's part of a collective. A reduction is an exchange (rank r gets everybody's piece r) and an
+// ordered local sum by a waiting thread; all_reduce then gathers the pieces, unless they are so small that
+// every rank sums all of it.
+class MpiCollective final : public Operation {
+ public:
+  MpiCollective(MpiComm& comm, int size) : reduction_(size), parts_(size), comm_(comm) {}
+
+  void wait(const Exec& waiting) override;
+  void join() override;
+  void abandon() noexcept override;
+  void release() noexcept override { in_use = false; }
+
+  CollectiveCall call;
+  std::optional<Exec> exec;  // what it was started with
+  std::int64_t sequence = 0;
+  bool in_use = false;
+  MpiJob job;
+
+  // Fills the job: what must move before anything is summed. Moves the rank's own part.
+  void plan(MpiEngine& engine, int rank, int size);
+  // Two rounds: once the first has ended, some thread of this process must call start_second_round before
+  // others' waits can end.
+  bool has_second_round() const { return gathers_; }
+  void start_second_round(MpiEngine& engine, const Exec& waiting);
+  // Nothing moves any more, or will.
+  bool at_rest() const { return last_round_ && job.ended(); }
+  // After the last round: the sum, where it is this rank's own affair.
+  void finish(const Exec& waiting);
+
+ private:
+  struct Piece {
+    std::int64_t begin, end;
+    std::int64_t length() const { return end - begin; }
+  };
+  Piece piece_of(int rank) const;  // the elements of `in` that a rank sums
+  void plan_reduction(MpiEngine& engine);
+  void plan_gather();
+  void plan_exchange();
+  void plan_broadcast();
+  void transfer(MpiTransfer::Way way, int stage, int peer, const Tensor& tensor);
+  Tensor result() const;
+  void sum(const Exec& waiting);
+
+  int rank_ = 0, size_ = 1;
+  bool reduces_ = false, gathers_ = false, whole_ = false;
+  std::atomic<bool> last_round_{true};
+  Buffer staging_;  // everybody's piece of this rank, its own excepted
+  OrderedReduction reduction_;
+  std::vector<Tensor> parts_;
+  MpiComm& comm_;
+};
+
+class MpiMessage final : public Operation {
+ public:
+  explicit MpiMessage(MpiComm& comm) : comm_(comm) {}
+  void wait(const Exec&) override { join(); }
+  void join() override;
+  void abandon() noexcept override;
+  void release() noexcept override { in_use = false; }
+
+  void plan(const Tensor& tensor, int peer, MpiTransfer::Way way);
+  std::string describe() const;
+  int peer() const { return peer_; }
+
+  std::int64_t sequence = 0;
+  bool in_use = false, collected = false;  // collected: in an open GroupScope
+  MpiJob job;
+
+ private:
+  Tensor tensor_;
+  int peer_ = 0;
+  MpiTransfer::Way way_ = MpiTransfer::Way::send;
+  MpiComm& comm_;
+};
+
+// What the communicators of a process share.
+class MpiShared {
+ public:
+  MpiShared(int* argc, char*** argv) : engine(argc, argv) {}
+
+  // Ranks may wait for operations in different orders, so whoever waits also does what others' waits need.
+  void await_second_round(MpiCollective& operation);
+  void start_second_rounds(const Exec& waiting);
+
+  MpiEngine engine;
+
+ private:
+  MpiCollective* take_ready();
+  std::mutex mutex_;  // guards the list
+  std::vector<MpiCollective*> awaiting_;
+};
+
+}  // namespace drover
