@@ -1,5 +1,5 @@
-// A backend that computes nothing and counts: the real program runs on shape-only tensors under it, which is how arenas
-// are sized before a run and how FLOPs are known.
+// A backend that computes nothing and counts: the real program runs on shape-only tensors under it, which is
+// how arenas are sized before a run and how FLOPs are known.
 #pragma once
 
 #include <initializer_list>
@@ -9,16 +9,18 @@
 namespace drover {
 
 struct WorkCount {
-  std::int64_t matmul_flops = 0;        // 2 M N K per product
-  std::int64_t attention_flops = 0;     // per attended pair and query head: 4 E forward, 10 E backward (scores are computed again)
-  std::int64_t bytes_touched = 0;       // operands read and written, each once
+  std::int64_t matmul_flops = 0;  // 2 M N K per product
+  std::int64_t attention_flops =
+      0;  // per attended pair and query head: 4 E forward, 10 E backward (scores are computed again)
+  std::int64_t bytes_touched = 0;  // operands read and written, each once
   std::int64_t verbs = 0;
 };
 
 // Scratch sizes are those of `real`, so that measured arenas fit it. Memory is shape-only.
 class CountingBackend final : public Backend {
  public:
-  explicit CountingBackend(const Backend& real, DeviceKind device = DeviceKind::cpu) : real_(real), memory_(device) {}
+  explicit CountingBackend(const Backend& real, DeviceKind device = DeviceKind::cpu)
+      : real_(real), memory_(device) {}
 
   const WorkCount& count() const { return count_; }
 

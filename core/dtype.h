@@ -29,23 +29,33 @@ struct bfloat16 {
 constexpr std::int64_t size_of(DType dtype) {
   switch (dtype) {
     case DType::float64:
-    case DType::int64: return 8;
+    case DType::int64:
+      return 8;
     case DType::float32:
-    case DType::int32: return 4;
-    case DType::bfloat16: return 2;
-    case DType::uint8: return 1;
+    case DType::int32:
+      return 4;
+    case DType::bfloat16:
+      return 2;
+    case DType::uint8:
+      return 1;
   }
   return 0;
 }
 
 constexpr std::string_view name_of(DType dtype) {
   switch (dtype) {
-    case DType::float64: return "float64";
-    case DType::float32: return "float32";
-    case DType::bfloat16: return "bfloat16";
-    case DType::int64: return "int64";
-    case DType::int32: return "int32";
-    case DType::uint8: return "uint8";
+    case DType::float64:
+      return "float64";
+    case DType::float32:
+      return "float32";
+    case DType::bfloat16:
+      return "bfloat16";
+    case DType::int64:
+      return "int64";
+    case DType::int32:
+      return "int32";
+    case DType::uint8:
+      return "uint8";
   }
   return "?";
 }
@@ -56,22 +66,36 @@ DType dtype_named(std::string_view name);
 template <class T>
 struct DTypeOf;
 template <>
-struct DTypeOf<double> { static constexpr DType value = DType::float64; };
+struct DTypeOf<double> {
+  static constexpr DType value = DType::float64;
+};
 template <>
-struct DTypeOf<float> { static constexpr DType value = DType::float32; };
+struct DTypeOf<float> {
+  static constexpr DType value = DType::float32;
+};
 template <>
-struct DTypeOf<bfloat16> { static constexpr DType value = DType::bfloat16; };
+struct DTypeOf<bfloat16> {
+  static constexpr DType value = DType::bfloat16;
+};
 template <>
-struct DTypeOf<std::int64_t> { static constexpr DType value = DType::int64; };
+struct DTypeOf<std::int64_t> {
+  static constexpr DType value = DType::int64;
+};
 template <>
-struct DTypeOf<std::int32_t> { static constexpr DType value = DType::int32; };
+struct DTypeOf<std::int32_t> {
+  static constexpr DType value = DType::int32;
+};
 template <>
-struct DTypeOf<std::uint8_t> { static constexpr DType value = DType::uint8; };
+struct DTypeOf<std::uint8_t> {
+  static constexpr DType value = DType::uint8;
+};
 template <class T>
 inline constexpr DType dtype_of = DTypeOf<T>::value;
 
 // The numerics of a run: what activations are computed in, and what masters, moments, gradient accumulation,
 // reductions and the loss are kept in (float32, or float64 when computing in float64).
-constexpr DType master_dtype(DType compute) { return compute == DType::float64 ? DType::float64 : DType::float32; }
+constexpr DType master_dtype(DType compute) {
+  return compute == DType::float64 ? DType::float64 : DType::float32;
+}
 
 }  // namespace drover

@@ -1,5 +1,6 @@
 // How Drover fails. Three kinds (docs/design.md, errors):
-//   - the user or the world is wrong: throw `Error` with a message that has the values, the key or path, and what to do;
+//   - the user or the world is wrong: throw `Error` with a message that has the values, the key or path, and
+//   what to do;
 //   - we are wrong: DROVER_CHECK names the invariant and throws `Error` with Exit::internal;
 //   - expected absence: std::optional, never an exception.
 // Thread rules: everything here is a value or a pure function.
@@ -14,13 +15,13 @@ namespace drover {
 // Process exit codes, the same through mpirun, srun and `drover launch`.
 enum class Exit : int {
   done = 0,
-  usage = 2,         // command line or configuration
-  input = 3,         // data, tokenizer or checkpoint
-  internal = 70,     // our mistake
-  run_again = 75,    // saved and stopped early
-  bad_device = 76,   // this GPU or host should not be used again
-  diverged = 77,     // loss or gradient not finite, beyond the policy
-  crash_loop = 78,   // the supervisor gave up, diagnosis printed
+  usage = 2,        // command line or configuration
+  input = 3,        // data, tokenizer or checkpoint
+  internal = 70,    // our mistake
+  run_again = 75,   // saved and stopped early
+  bad_device = 76,  // this GPU or host should not be used again
+  diverged = 77,    // loss or gradient not finite, beyond the policy
+  crash_loop = 78,  // the supervisor gave up, diagnosis printed
 };
 
 // Joins its arguments with operator<<: cat("row ", 3, " of ", n). (g++ 12 has no <format>, and fmt must not
@@ -57,7 +58,7 @@ Error input_error(const Parts&... parts) {
 }  // namespace drover
 
 // An invariant of ours, kept in release builds. The detail arguments are only evaluated on failure.
-#define DROVER_CHECK(condition, ...)                                                              \
-  do {                                                                                            \
+#define DROVER_CHECK(condition, ...)                                                                    \
+  do {                                                                                                  \
     if (!(condition)) ::drover::fail_check(__FILE__, __LINE__, #condition, ::drover::cat(__VA_ARGS__)); \
   } while (false)

@@ -1,5 +1,6 @@
 // What everything that computes is given first: where (backend and stream) and with which scratch.
-// Work given to one Exec runs in order. The CPU backend's stream is immediate: a verb has happened when it returns.
+// Work given to one Exec runs in order. The CPU backend's stream is immediate: a verb has happened when it
+// returns.
 #pragma once
 
 #include "core/memory.h"
@@ -15,7 +16,7 @@ struct Stream {
 
 struct Exec {
   Backend& backend;
-  Arena& scratch;      // dies inside a verb or a block: take pieces under an Arena::Scope
+  Arena& scratch;  // dies inside a verb or a block: take pieces under an Arena::Scope
   Stream stream = {};
 };
 

@@ -13,9 +13,7 @@ namespace {
 
 constexpr std::int64_t kHugePage = 2 << 20;
 
-std::int64_t round_up(std::int64_t bytes, std::int64_t unit) {
-  return (bytes + unit - 1) / unit * unit;
-}
+std::int64_t round_up(std::int64_t bytes, std::int64_t unit) { return (bytes + unit - 1) / unit * unit; }
 
 }  // namespace
 
@@ -56,19 +54,21 @@ void* HostMemory::allocate(std::int64_t bytes) {
   const std::int64_t size = round_up(bytes, alignment);
   void* data = std::aligned_alloc(static_cast<std::size_t>(alignment), static_cast<std::size_t>(size));
   if (data == nullptr)
-    throw Error(Exit::bad_device, cat("out of host memory: wanted ", bytes, " bytes, ", ledger().peak_total(),
-                                      " in use at the most so far; use more ranks, a smaller microbatch or recompute"));
+    throw Error(Exit::bad_device,
+                cat("out of host memory: wanted ", bytes, " bytes, ", ledger().peak_total(),
+                    " in use at the most so far; use more ranks, a smaller microbatch or recompute"));
   // Advice only: where huge pages are off the run is slower, not wrong.
   if (alignment == kHugePage) (void)madvise(data, static_cast<std::size_t>(size), MADV_HUGEPAGE);
   return data;
 }
 
-void HostMemory::release(void* data, std::int64_t) noexcept {
-  std::free(data);
-}
+void HostMemory::release(void* data, std::int64_t) noexcept { std::free(data); }
 
 Buffer::Buffer(Memory& memory, std::int64_t bytes, MemoryCategory category)
-    : memory_(&memory), data_(memory.allocate(std::max<std::int64_t>(bytes, 1))), bytes_(bytes), category_(category) {
+    : memory_(&memory),
+      data_(memory.allocate(std::max<std::int64_t>(bytes, 1))),
+      bytes_(bytes),
+      category_(category) {
   memory.ledger().add(category, bytes);
 }
 
@@ -90,8 +90,10 @@ void Buffer::swap(Buffer& other) noexcept {
 
 Tensor Buffer::tensor(DType dtype, std::initializer_list<std::int64_t> dims, std::int64_t offset) const {
   void* start = data_ == nullptr ? nullptr : static_cast<std::byte*>(data_) + offset;
-  const Tensor tensor = Tensor::of(start, dtype, dims, memory_ == nullptr ? DeviceKind::cpu : memory_->device());
-  DROVER_CHECK(offset >= 0 && offset + tensor.bytes() <= bytes_, tensor.describe(), " at byte ", offset, " of a buffer of ", bytes_);
+  const Tensor tensor =
+      Tensor::of(start, dtype, dims, memory_ == nullptr ? DeviceKind::cpu : memory_->device());
+  DROVER_CHECK(offset >= 0 && offset + tensor.bytes() <= bytes_, tensor.describe(), " at byte ", offset,
+               " of a buffer of ", bytes_);
   return tensor;
 }
 
@@ -103,15 +105,17 @@ Tensor Arena::take(DType dtype, std::initializer_list<std::int64_t> dims) {
   void* start = data_ == nullptr ? nullptr : static_cast<std::byte*>(data_) + used_;
   const Tensor tensor = Tensor::of(start, dtype, dims, device_);
   const std::int64_t bytes = aligned(tensor.bytes());
-  DROVER_CHECK(bytes <= capacity_ - used_, tensor.describe(), " wants ", bytes, " bytes of an arena with ", capacity_ - used_,
-               " of ", capacity_, " left");
+  DROVER_CHECK(bytes <= capacity_ - used_, tensor.describe(), " wants ", bytes, " bytes of an arena with ",
+               capacity_ - used_, " of ", capacity_, " left");
   used_ += bytes;
   peak_ = std::max(peak_, used_);
   return tensor;
 }
 
 SlotPool::SlotPool(Memory& memory, int slots, std::int64_t slot_bytes, MemoryCategory category)
-    : buffer_(memory, slots * Arena::aligned(slot_bytes), category), slots_(slots), arenas_(new Arena[static_cast<std::size_t>(slots)]) {
+    : buffer_(memory, slots * Arena::aligned(slot_bytes), category),
+      slots_(slots),
+      arenas_(new Arena[static_cast<std::size_t>(slots)]) {
   DROVER_CHECK(slots >= 1 && slots <= kMaxSlots, slots, " slots");
   const std::int64_t size = Arena::aligned(slot_bytes);
   for (int i = 0; i < slots; ++i) {
@@ -140,7 +144,8 @@ Arena* SlotPool::acquire() {
 
 void SlotPool::release(Arena* slot) {
   const std::ptrdiff_t index = slot - arenas_.get();
-  DROVER_CHECK(index >= 0 && index < slots_ && taken_[static_cast<std::size_t>(index)], "slot ", index, " was not acquired");
+  DROVER_CHECK(index >= 0 && index < slots_ && taken_[static_cast<std::size_t>(index)], "slot ", index,
+               " was not acquired");
   taken_[static_cast<std::size_t>(index)] = false;
   --in_use_;
 }

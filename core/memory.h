@@ -1,6 +1,7 @@
-// Who owns bytes. Memory is a device's allocator with a ledger; Buffer owns one allocation; Arena hands out pieces of
-// a buffer and takes them back in reverse order. After the first step nothing allocates: everything below is made
-// while a run is built, at sizes found by running the real program on shape-only tensors (Arena::measuring).
+// Who owns bytes. Memory is a device's allocator with a ledger; Buffer owns one allocation; Arena hands out
+// pieces of a buffer and takes them back in reverse order. After the first step nothing allocates: everything
+// below is made while a run is built, at sizes found by running the real program on shape-only tensors
+// (Arena::measuring).
 #pragma once
 
 #include <array>
@@ -15,14 +16,14 @@
 namespace drover {
 
 enum class MemoryCategory : std::uint8_t {
-  weights,         // working copies in the compute dtype
-  gradients,       // full gradients and shard accumulators
-  optimizer,       // masters and moments
-  saved,           // what backward needs
-  scratch,         // dies inside one verb or one block
-  communication,   // staging of collectives
-  data,            // token batches, row tables
-  staging,         // checkpoint snapshots
+  weights,        // working copies in the compute dtype
+  gradients,      // full gradients and shard accumulators
+  optimizer,      // masters and moments
+  saved,          // what backward needs
+  scratch,        // dies inside one verb or one block
+  communication,  // staging of collectives
+  data,           // token batches, row tables
+  staging,        // checkpoint snapshots
 };
 constexpr int kMemoryCategories = 8;
 std::string_view name_of(MemoryCategory category);
@@ -66,8 +67,8 @@ class Memory {
   MemoryLedger ledger_;
 };
 
-// Host memory; allocations of 1 MiB and more are aligned to 2 MiB and advised to be huge pages (measured: 1.3 to 2 times
-// the bandwidth of 4 KiB pages).
+// Host memory; allocations of 1 MiB and more are aligned to 2 MiB and advised to be huge pages (measured: 1.3
+// to 2 times the bandwidth of 4 KiB pages).
 class HostMemory final : public Memory {
  public:
   DeviceKind device() const override { return DeviceKind::cpu; }
@@ -115,21 +116,26 @@ class Buffer {
   MemoryCategory category_ = MemoryCategory::scratch;
 };
 
-// Bump allocator over memory somebody else owns. Pieces are 64-byte aligned and live until the arena is rewound past
-// them. One thread at a time.
+// Bump allocator over memory somebody else owns. Pieces are 64-byte aligned and live until the arena is
+// rewound past them. One thread at a time.
 class Arena {
  public:
   static constexpr std::int64_t kAlignment = 64;
-  static constexpr std::int64_t aligned(std::int64_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
+  static constexpr std::int64_t aligned(std::int64_t bytes) {
+    return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+  }
 
   Arena() = default;
-  Arena(void* data, std::int64_t capacity, DeviceKind device) : data_(data), capacity_(capacity), device_(device) {}
-  explicit Arena(const Buffer& buffer, DeviceKind device = DeviceKind::cpu) : Arena(buffer.data(), buffer.bytes(), device) {}
-  // Hands out shape-only tensors without end and remembers how much it would have taken: how the sizes of real arenas
-  // are found.
+  Arena(void* data, std::int64_t capacity, DeviceKind device)
+      : data_(data), capacity_(capacity), device_(device) {}
+  explicit Arena(const Buffer& buffer, DeviceKind device = DeviceKind::cpu)
+      : Arena(buffer.data(), buffer.bytes(), device) {}
+  // Hands out shape-only tensors without end and remembers how much it would have taken: how the sizes of
+  // real arenas are found.
   static Arena measuring(DeviceKind device);
 
-  // Throws Error{internal} with wanted and left bytes when full: arenas are sized by measuring, so that is our mistake.
+  // Throws Error{internal} with wanted and left bytes when full: arenas are sized by measuring, so that is
+  // our mistake.
   Tensor take(DType dtype, std::initializer_list<std::int64_t> dims);
   std::int64_t used() const { return used_; }
   std::int64_t peak() const { return peak_; }

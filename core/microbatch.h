@@ -1,5 +1,6 @@
-// What the model is fed: rows packed one after another into N = rows x T tokens, with targets, positions and segments. Made by data/loader.h, which
-// knows the rules of documents (data/batch.h); computed by model/stage.h.
+// What the model is fed: rows packed one after another into N = rows x T tokens, with targets, positions and
+// segments. Made by data/loader.h, which knows the rules of documents (data/batch.h); computed by
+// model/stage.h.
 #pragma once
 
 #include <span>

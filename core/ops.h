@@ -1,5 +1,6 @@
-// The verbs as model code calls them: shapes and dtypes are checked here, once for every backend; scratch is taken from
-// the Exec's arena for the duration of the call; then the backend's verb runs. Formulas and shapes: core/backend.h.
+// The verbs as model code calls them: shapes and dtypes are checked here, once for every backend; scratch is
+// taken from the Exec's arena for the duration of the call; then the backend's verb runs. Formulas and
+// shapes: core/backend.h.
 //
 //   ops::matmul(exec, {.product = Product::nt, .a = x, .b = weight, .out = y});
 //

@@ -15,12 +15,8 @@ constexpr std::uint64_t kMultiplier0 = 0xD2511F53, kMultiplier1 = 0xCD9E8D57;
 constexpr std::uint32_t kWeyl0 = 0x9E3779B9, kWeyl1 = 0xBB67AE85;
 constexpr int kRounds = 10;
 
-std::uint32_t low(std::uint64_t x) {
-  return static_cast<std::uint32_t>(x);
-}
-std::uint32_t high(std::uint64_t x) {
-  return static_cast<std::uint32_t>(x >> 32);
-}
+std::uint32_t low(std::uint64_t x) { return static_cast<std::uint32_t>(x); }
+std::uint32_t high(std::uint64_t x) { return static_cast<std::uint32_t>(x >> 32); }
 std::uint64_t join(std::uint32_t lower, std::uint32_t upper) {
   return (static_cast<std::uint64_t>(upper) << 32) | lower;
 }
@@ -30,9 +26,7 @@ PhiloxBlock block(std::uint64_t seed, std::uint64_t key, std::uint64_t index) {
 }
 
 // 53 bits in [0, 1).
-double unit(std::uint64_t bits) {
-  return static_cast<double>(bits >> 11) * 0x1p-53;
-}
+double unit(std::uint64_t bits) { return static_cast<double>(bits >> 11) * 0x1p-53; }
 
 }  // namespace
 
@@ -46,9 +40,7 @@ PhiloxBlock philox(PhiloxBlock c, std::array<std::uint32_t, 2> key) {
   return c;
 }
 
-std::uint64_t key_of(std::string_view name) {
-  return XXH3_64bits(name.data(), name.size());
-}
+std::uint64_t key_of(std::string_view name) { return XXH3_64bits(name.data(), name.size()); }
 
 std::uint64_t random_bits(std::uint64_t seed, std::uint64_t key, std::uint64_t index) {
   const PhiloxBlock b = block(seed, key, index);
@@ -61,7 +53,7 @@ double random_uniform(std::uint64_t seed, std::uint64_t key, std::uint64_t index
 
 double random_normal(std::uint64_t seed, std::uint64_t key, std::uint64_t index) {
   const PhiloxBlock b = block(seed, key, index);
-  const double radius = std::sqrt(-2 * std::log(1 - unit(join(b[0], b[1]))));   // 1 - u is never 0
+  const double radius = std::sqrt(-2 * std::log(1 - unit(join(b[0], b[1]))));  // 1 - u is never 0
   return radius * std::cos(2 * std::numbers::pi * unit(join(b[2], b[3])));
 }
 

@@ -1,6 +1,6 @@
-// Counter-based random numbers: a number is a function of (seed, key, index), so any rank can draw any element of anything and
-// nothing has a state to save. Philox 4x32 with 10 rounds (Salmon, Moraes, Dror, Shaw: Parallel Random Numbers: As Easy as 1, 2, 3,
-// SC 2011). Thread rules: pure functions.
+// Counter-based random numbers: a number is a function of (seed, key, index), so any rank can draw any
+// element of anything and nothing has a state to save. Philox 4x32 with 10 rounds (Salmon, Moraes, Dror,
+// Shaw: Parallel Random Numbers: As Easy as 1, 2, 3, SC 2011). Thread rules: pure functions.
 #pragma once
 
 #include <array>

@@ -6,7 +6,8 @@ namespace drover {
 
 Tensor Tensor::of(void* data, DType dtype, std::initializer_list<std::int64_t> dims, DeviceKind device) {
   DROVER_CHECK(dims.size() >= 1 && dims.size() <= kMaxRank, dims.size(), " dims");
-  Tensor tensor{.data = data, .dtype = dtype, .device = device, .rank = static_cast<std::int8_t>(dims.size())};
+  Tensor tensor{
+      .data = data, .dtype = dtype, .device = device, .rank = static_cast<std::int8_t>(dims.size())};
   std::copy(dims.begin(), dims.end(), tensor.dims.begin());
   std::int64_t stride = 1;
   for (int dim = tensor.rank - 1; dim >= 0; --dim) {
@@ -34,8 +35,8 @@ bool Tensor::contiguous() const {
 }
 
 Tensor Tensor::slice(int dim, std::int64_t begin, std::int64_t end) const {
-  DROVER_CHECK(dim >= 0 && dim < rank && 0 <= begin && begin <= end && end <= dims[dim], "slice [", begin, ", ", end,
-               ") of dim ", dim, " of ", describe());
+  DROVER_CHECK(dim >= 0 && dim < rank && 0 <= begin && begin <= end && end <= dims[dim], "slice [", begin,
+               ", ", end, ") of dim ", dim, " of ", describe());
   Tensor piece = *this;
   piece.dims[dim] = end - begin;
   if (data != nullptr) piece.data = static_cast<std::byte*>(data) + begin * strides[dim] * size_of(dtype);
@@ -48,7 +49,8 @@ Tensor Tensor::view(std::initializer_list<std::int64_t> new_dims) const {
   if (contiguous()) return result;
   Tensor inner = *this;
   inner.dims[0] = 1;
-  DROVER_CHECK(inner.contiguous() && result.dims[0] == dims[0], "view of ", describe(), " as ", result.describe());
+  DROVER_CHECK(inner.contiguous() && result.dims[0] == dims[0], "view of ", describe(), " as ",
+               result.describe());
   result.strides[0] = strides[0];
   return result;
 }
@@ -61,7 +63,8 @@ Tensor Tensor::as_matrix() const {
   matrix.dims = {1, dims[rank - 1]};
   matrix.strides = {strides[rank - 2], 1};
   for (int dim = rank - 2; dim >= 0; --dim) {
-    DROVER_CHECK(dims[dim] <= 1 || strides[dim] == matrix.strides[0] * matrix.dims[0], "rows of ", describe(), " have no one stride");
+    DROVER_CHECK(dims[dim] <= 1 || strides[dim] == matrix.strides[0] * matrix.dims[0], "rows of ", describe(),
+                 " have no one stride");
     matrix.dims[0] *= dims[dim];
   }
   return matrix;
@@ -82,8 +85,6 @@ void Tensor::check_access(DType wanted) const {
   DROVER_CHECK(device == DeviceKind::cpu, describe(), " lives on a GPU");
 }
 
-bool same_shape(const Tensor& a, const Tensor& b) {
-  return a.rank == b.rank && a.dims == b.dims;
-}
+bool same_shape(const Tensor& a, const Tensor& b) { return a.rank == b.rank && a.dims == b.dims; }
 
 }  // namespace drover

@@ -1,7 +1,8 @@
 // The compute threads of one rank: cores / (ranks of this host), the caller included.
 //
-// Work is cut into tiles by a rule of the shapes alone, never of the number of threads; a tile's result may not depend
-// on which thread runs it or when. That is what makes bits equal at 1, 2, 3 and 8 threads (docs/numerics.md).
+// Work is cut into tiles by a rule of the shapes alone, never of the number of threads; a tile's result may
+// not depend on which thread runs it or when. That is what makes bits equal at 1, 2, 3 and 8 threads
+// (docs/numerics.md).
 //
 // Threads wait by spinning for a bounded time and then sleeping, so that more ranks than cores still run.
 #pragma once
@@ -23,10 +24,10 @@ class ThreadPool {
 
   int threads() const { return threads_; }
 
-  // Calls work(tile, worker) once for every tile in [0, tiles), handing tiles out in increasing order to whichever thread is
-  // free, and returns when all are done. `worker` in [0, threads()) says whose private workspace may be used.
-  // One call at a time, from the thread that owns the rank; no nesting. The first exception thrown by a tile is
-  // rethrown here after all threads have stopped. Does not allocate.
+  // Calls work(tile, worker) once for every tile in [0, tiles), handing tiles out in increasing order to
+  // whichever thread is free, and returns when all are done. `worker` in [0, threads()) says whose private
+  // workspace may be used. One call at a time, from the thread that owns the rank; no nesting. The first
+  // exception thrown by a tile is rethrown here after all threads have stopped. Does not allocate.
   void run(std::int64_t tiles, FunctionRef<void(std::int64_t tile, int worker)> work);
 
  private:

@@ -1,8 +1,8 @@
 // The CPU backend: float64 for proofs, float32 and bfloat16 for speed. One per rank.
 //
-// Products go to oneDNN (core/cpu/onednn.cpp), one library thread per call, over tiles of the result cut by shape; float64
-// products, attention and everything bound by memory are our own. The instruction path is chosen once, from what the processor
-// has, unless the caller names one.
+// Products go to oneDNN (core/cpu/onednn.cpp), one library thread per call, over tiles of the result cut by
+// shape; float64 products, attention and everything bound by memory are our own. The instruction path is
+// chosen once, from what the processor has, unless the caller names one.
 #pragma once
 
 #include <memory>
@@ -18,8 +18,8 @@ std::string_view name_of(CpuPath path);
 CpuPath best_cpu_path();
 
 struct CpuOptions {
-  int threads = 1;                        // compute threads of this rank, the caller included
-  CpuPath path = best_cpu_path();         // not above best_cpu_path(), or Error{usage}
+  int threads = 1;                 // compute threads of this rank, the caller included
+  CpuPath path = best_cpu_path();  // not above best_cpu_path(), or Error{usage}
 };
 
 // memory must be host memory and outlive the backend.

@@ -1,5 +1,5 @@
-// Whole training runs on ranks that are threads of this process, through the code that mpirun runs; what comes back is put together
-// to logical parameters, so runs of different layouts can be compared.
+// Whole training runs on ranks that are threads of this process, through the code that mpirun runs; what
+// comes back is put together to logical parameters, so runs of different layouts can be compared.
 #pragma once
 
 #include <algorithm>
@@ -20,8 +20,16 @@ namespace drover::testing {
 inline Config tiny_config() {
   Config config;
   config.model = tiny_model();
-  config.data.synthetic = SyntheticOptions{.seed = 5, .documents = 64, .vocab_size = config.model.vocab_size, .median_length = 12, .max_length = 40};
-  config.train = {.dtype = "float64", .sequence_length = 16, .batch_tokens = 16 * 10, .microbatch_sequences = 2, .steps = 8};
+  config.data.synthetic = SyntheticOptions{.seed = 5,
+                                           .documents = 64,
+                                           .vocab_size = config.model.vocab_size,
+                                           .median_length = 12,
+                                           .max_length = 40};
+  config.train = {.dtype = "float64",
+                  .sequence_length = 16,
+                  .batch_tokens = 16 * 10,
+                  .microbatch_sequences = 2,
+                  .steps = 8};
   config.optimizer.lr = 1e-2;
   config.optimizer.warmup_steps = 2;
   return config;
@@ -30,8 +38,9 @@ inline Config tiny_config() {
 // Of one run, equal on all ranks.
 struct RunResult {
   std::vector<StepReport> steps;
-  std::map<std::string, std::vector<double>> weights, moment1, moment2;   // logical parameters, row-major, after the last step
-  std::map<std::string, std::vector<double>> gradients;                   // of the last step, summed over tokens
+  std::map<std::string, std::vector<double>> weights, moment1,
+      moment2;                                           // logical parameters, row-major, after the last step
+  std::map<std::string, std::vector<double>> gradients;  // of the last step, summed over tokens
 };
 
 namespace internal {
@@ -40,7 +49,8 @@ inline double element(const Tensor& flat, std::int64_t i) {
   return flat.dtype == DType::float64 ? flat.as<double>()[i] : static_cast<double>(flat.as<float>()[i]);
 }
 
-inline void place(std::map<std::string, std::vector<double>>& into, const ParameterLayout& parameter, const Box& box, const Tensor& data) {
+inline void place(std::map<std::string, std::vector<double>>& into, const ParameterLayout& parameter,
+                  const Box& box, const Tensor& data) {
   std::vector<double>& whole = into[parameter.name];
   whole.resize(static_cast<std::size_t>(parameter.numel()), std::nan(""));
   std::int64_t i = 0;
@@ -52,9 +62,12 @@ inline void place(std::map<std::string, std::vector<double>>& into, const Parame
 inline void collect(const Training& t, RunResult& result) {
   for (int g = 0; g < t.groups->count(); ++g) {
     const GroupShard& shard = t.groups->shard(g);
-    for (const FlatBox& piece : boxes_of_range(t.groups->layout(g), shard.begin, shard.begin + shard.master.dims[0])) {
+    for (const FlatBox& piece :
+         boxes_of_range(t.groups->layout(g), shard.begin, shard.begin + shard.master.dims[0])) {
       const ParameterLayout& parameter = t.table[static_cast<std::size_t>(piece.parameter)];
-      const auto part = [&](const Tensor& flat) { return flat.slice(0, piece.offset, piece.offset + piece.box.numel()); };
+      const auto part = [&](const Tensor& flat) {
+        return flat.slice(0, piece.offset, piece.offset + piece.box.numel());
+      };
       place(result.weights, parameter, piece.box, part(shard.master));
       place(result.moment1, parameter, piece.box, part(shard.moment1));
       place(result.moment2, parameter, piece.box, part(shard.moment2));
@@ -68,7 +81,8 @@ inline void collect(const Training& t, RunResult& result) {
 // Called on every rank, after its training was built and before its first step.
 using Prepare = std::function<void(Training&, Trainer&, const Platform&)>;
 
-inline RunResult train_locally(const Config& config, int ranks, int threads = 1, const Prepare& prepare = {}) {
+inline RunResult train_locally(const Config& config, int ranks, int threads = 1,
+                               const Prepare& prepare = {}) {
   RunResult result;
   std::mutex mutex;
   PosixFileSystem files;
@@ -88,12 +102,14 @@ inline RunResult train_locally(const Config& config, int ranks, int threads = 1,
   return result;
 }
 
-// DESIGN's "relative": the larger of the ratio of norms and the ratio of maxima, over all parameters; the worst one is named.
+// DESIGN's "relative": the larger of the ratio of norms and the ratio of maxima, over all parameters; the
+// worst one is named.
 struct Distance {
   double value = 0;
   std::string parameter;
 };
-inline Distance distance(const std::map<std::string, std::vector<double>>& a, const std::map<std::string, std::vector<double>>& b) {
+inline Distance distance(const std::map<std::string, std::vector<double>>& a,
+                         const std::map<std::string, std::vector<double>>& b) {
   Distance worst;
   for (const auto& [name, x] : a) {
     const std::vector<double>& y = b.at(name);

@@ -13,8 +13,14 @@ namespace drover::testing {
 
 // A small Llama that exercises grouped queries and odd sizes.
 inline ModelConfig tiny_model() {
-  return {.hidden_size = 24, .num_hidden_layers = 2, .num_attention_heads = 3, .num_key_value_heads = 1, .intermediate_size = 20,
-          .vocab_size = 37, .head_dim = 8, .rope_theta = 10000};
+  return {.hidden_size = 24,
+          .num_hidden_layers = 2,
+          .num_attention_heads = 3,
+          .num_key_value_heads = 1,
+          .intermediate_size = 20,
+          .vocab_size = 37,
+          .head_dim = 8,
+          .rope_theta = 10000};
 }
 
 // Rows long enough that vectorised sums have a body and a tail.
@@ -44,8 +50,11 @@ class Documents {
   }
   Microbatch microbatch() {
     const auto n = static_cast<std::int64_t>(tokens_.size());
-    Microbatch batch{.rows = 1, .tokens = Tensor::of(tokens_.data(), {n}), .targets = Tensor::of(targets_.data(), {n}),
-                     .positions = Tensor::of(positions_.data(), {n}), .segments = segments_};
+    Microbatch batch{.rows = 1,
+                     .tokens = Tensor::of(tokens_.data(), {n}),
+                     .targets = Tensor::of(targets_.data(), {n}),
+                     .positions = Tensor::of(positions_.data(), {n}),
+                     .segments = segments_};
     for (std::int32_t target : targets_) batch.valid_targets += target >= 0;
     return batch;
   }
@@ -74,7 +83,9 @@ class ModelRig {
         alone_(single_rank_world()),
         table_(parameter_table(options.model, 1)),
         groups_(memory_, *alone_, *alone_,
-                {.layouts = group_layouts(options.model, table_, 0, 1, 1), .compute = options.compute, .zero = options.zero}),
+                {.layouts = group_layouts(options.model, table_, 0, 1, 1),
+                 .compute = options.compute,
+                 .zero = options.zero}),
         sizes_(measure_stage(stage_options(), count_slots(timeline_), *backend_)),
         scratch_buffer_(memory_, sizes_.scratch_bytes, MemoryCategory::scratch),
         scratch_(scratch_buffer_),
@@ -110,7 +121,8 @@ class ModelRig {
     for (int g = 0; g < groups_.count(); ++g)
       for (const GroupPiece& piece : groups_.layout(g).pieces) {
         const std::int64_t end = piece.begin + piece.box.numel();
-        visit(table_[static_cast<std::size_t>(piece.parameter)], groups_.shard(g).working.slice(0, piece.begin, end),
+        visit(table_[static_cast<std::size_t>(piece.parameter)],
+              groups_.shard(g).working.slice(0, piece.begin, end),
               groups_.shard(g).gradient.slice(0, piece.begin, end));
       }
   }
@@ -119,10 +131,15 @@ class ModelRig {
   StageOptions stage_options() const {
     std::int64_t most = 0;
     for (const Microbatch& batch : batch_) most = std::max(most, batch.size());
-    return {.model = options_.model, .compute = options_.compute, .recompute = options_.recompute, .max_tokens = most, .max_positions = most};
+    return {.model = options_.model,
+            .compute = options_.compute,
+            .recompute = options_.recompute,
+            .max_tokens = most,
+            .max_positions = most};
   }
 
-  // The same weights for every dtype, up to rounding: norms around 1, matrices large enough that every path matters.
+  // The same weights for every dtype, up to rounding: norms around 1, matrices large enough that every path
+  // matters.
   void randomise() {
     std::mt19937 random(3);
     std::normal_distribution<double> normal;
