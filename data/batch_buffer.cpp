@@ -16,7 +16,13 @@ BatchBuffer::BatchBuffer(Memory& memory, std::int64_t max_tokens)
 void BatchBuffer::clear() {
   segments_.clear();
   used_ = 0;
-  finish_microbatch();
+  start_microbatch();
+}
+
+void BatchBuffer::start_microbatch() {
+  begin_ = used_;
+  first_segment_ = segments_.size();
+  rows_ = valid_targets_ = 0;
 }
 
 RowViews BatchBuffer::views(std::int64_t begin, std::int64_t count) const {
@@ -55,9 +61,7 @@ Microbatch BatchBuffer::finish_microbatch() {
                               .positions = Tensor::of(all.positions.data(), {count}),
                               .segments = std::span(segments_).subspan(first_segment_),
                               .valid_targets = valid_targets_};
-  begin_ = used_;
-  first_segment_ = segments_.size();
-  rows_ = valid_targets_ = 0;
+  start_microbatch();
   return microbatch;
 }
 

@@ -33,6 +33,7 @@ class BatchBuffer {
 
  private:
   RowViews views(std::int64_t begin, std::int64_t count) const;
+  void start_microbatch();
   void append_filler(std::int64_t begin, std::int64_t count);
 
   std::int64_t max_tokens_;
