@@ -3,9 +3,10 @@
 //   <run>/checkpoints/step_0000000500/        manifest.json, rank_00000.h5, rank_00001.h5, ...
 //   <run>/checkpoints/LATEST                  a hint, never trusted
 //
-// Commit protocol, every byte through FileSystem (core/filesystem.h): write step_N.partial/ (one HDF5 file per rank, fsync), all
-// ranks agree, rank 0 writes the manifest last (fsync), renames the directory, fsyncs the parent, moves LATEST, then purges. A reader
-// believes only a directory whose manifest's own digest, and every 4 MiB extent of every file it reads, match.
+// Commit protocol, every byte through FileSystem (core/filesystem.h): write step_N.partial/ (one HDF5 file
+// per rank, fsync), all ranks agree, rank 0 writes the manifest last (fsync), renames the directory, fsyncs
+// the parent, moves LATEST, then purges. A reader believes only a directory whose manifest's own digest, and
+// every 4 MiB extent of every file it reads, match.
 #pragma once
 
 #include <filesystem>
@@ -20,26 +21,30 @@
 namespace drover {
 
 struct SaveCheckpoint {
-  std::filesystem::path folder;                  // <run>/checkpoints
-  std::span<const StateEntry> entries;           // of this rank; the union over ranks covers each tensor exactly once
-  RunState state;                                // equal on all ranks
-  int keep = 3;                                  // newest checkpoints to keep after the commit; 0 keeps all
+  std::filesystem::path folder;         // <run>/checkpoints
+  std::span<const StateEntry> entries;  // of this rank; the union over ranks covers each tensor exactly once
+  RunState state;                       // equal on all ranks
+  int keep = 3;                         // newest checkpoints to keep after the commit; 0 keeps all
 };
-// Collective over `world`. Returns the committed directory. A failure on any rank (full disk, ...) is Error on every rank and leaves the
-// older checkpoints and LATEST as they were.
+// Collective over `world`. Returns the committed directory. A failure on any rank (full disk, ...) is Error
+// on every rank and leaves the older checkpoints and LATEST as they were.
 std::filesystem::path save_checkpoint(FileSystem&, const Exec&, Communicator& world, const SaveCheckpoint&);
 
-// The newest committed checkpoint that verifies, or none. Damaged and unfinished ones are reported through `warn` with what is wrong and
-// skipped. Collective: ranks share the work of checking, and agree.
-std::optional<std::filesystem::path> find_checkpoint(FileSystem&, const Exec&, Communicator& world, const std::filesystem::path& folder,
+// The newest committed checkpoint that verifies, or none. Damaged and unfinished ones are reported through
+// `warn` with what is wrong and skipped. Collective: ranks share the work of checking, and agree.
+std::optional<std::filesystem::path> find_checkpoint(FileSystem&, const Exec&, Communicator& world,
+                                                     const std::filesystem::path& folder,
                                                      const std::function<void(const std::string&)>& warn);
 
-// Fills entries' data from a checkpoint that may have been written under any layout, number of ranks and dtype-equal slots. Every byte read is
-// checked against the manifest's digests first. Error{input} names tensor, file and what to do. Returns the run state. Collective.
-RunState load_checkpoint(FileSystem&, const Exec&, Communicator& world, const std::filesystem::path& directory,
-                         std::span<const StateEntry> entries);
+// Fills entries' data from a checkpoint that may have been written under any layout, number of ranks and
+// dtype-equal slots. Every byte read is checked against the manifest's digests first. Error{input} names
+// tensor, file and what to do. Returns the run state. Collective.
+RunState load_checkpoint(FileSystem&, const Exec&, Communicator& world,
+                         const std::filesystem::path& directory, std::span<const StateEntry> entries);
 
-// docs/checkpoint_format.md, "weight hash". 32 hex digits; independent of layout and ranks; ranks share the work. Collective.
-std::string weight_hash(FileSystem&, const Exec&, Communicator& world, const std::filesystem::path& directory);
+// docs/checkpoint_format.md, "weight hash". 32 hex digits; independent of layout and ranks; ranks share the
+// work. Collective.
+std::string weight_hash(FileSystem&, const Exec&, Communicator& world,
+                        const std::filesystem::path& directory);
 
 }  // namespace drover

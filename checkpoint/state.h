@@ -10,16 +10,16 @@
 
 namespace drover {
 
-// A piece of one logical tensor, living in this rank's memory. Slots of a trained parameter: "weight", "moment1", "moment2". Names that a
-// reader does not know are preserved, not dropped.
+// A piece of one logical tensor, living in this rank's memory. Slots of a trained parameter: "weight",
+// "moment1", "moment2". Names that a reader does not know are preserved, not dropped.
 struct StateEntry {
-  std::string name;                        // logical parameter, Hugging Face's name
+  std::string name;  // logical parameter, Hugging Face's name
   std::string slot;
   DType dtype = DType::float32;
-  std::array<std::int64_t, 2> shape{1, 0}; // of the whole logical tensor
-  int dims = 2;                            // 1 for vectors
-  Box box;                                 // this piece
-  Tensor data;                             // contiguous, box.numel() elements; borrowed
+  std::array<std::int64_t, 2> shape{1, 0};  // of the whole logical tensor
+  int dims = 2;                             // 1 for vectors
+  Box box;                                  // this piece
+  Tensor data;                              // contiguous, box.numel() elements; borrowed
 };
 
 // Position of one source's endless feed (data/sampler.h): the number of tokens already used.
@@ -31,12 +31,12 @@ struct FeedPosition {
 
 // The same on every rank; lives in the manifest.
 struct RunState {
-  std::int64_t step = 0;                   // completed optimizer updates
-  std::int64_t tokens = 0;                 // input positions trained on
-  std::int64_t rows = 0;                   // rows dealt out so far in the current phase (mixture apportionment)
-  std::vector<FeedPosition> feeds;         // in config order
-  std::string fingerprint;                 // numerics: instruction path, library versions
-  std::string config;                      // resolved YAML, for people
+  std::int64_t step = 0;            // completed optimizer updates
+  std::int64_t tokens = 0;          // input positions trained on
+  std::int64_t rows = 0;            // rows dealt out so far in the current phase (mixture apportionment)
+  std::vector<FeedPosition> feeds;  // in config order
+  std::string fingerprint;          // numerics: instruction path, library versions
+  std::string config;               // resolved YAML, for people
   std::int64_t attempt = 1;
 };
 

@@ -28,22 +28,29 @@ void Block::take_cheap(Arena& arena, BlockSaved& saved, std::int64_t tokens) con
   saved.mlp.hidden = arena.take(dims_.compute, {tokens, dims_.ffn});
 }
 
-void Block::norm(const Exec& exec, const Tensor& weight, const Residual& in, const Tensor& sum, const Tensor& y, const Tensor& rstd) const {
-  ops::rmsnorm_forward(exec, {.x = in.x, .delta = in.delta, .weight = weight, .epsilon = dims_.epsilon,
-                              .h = in.delta.empty() ? Tensor{} : sum, .y = y, .rstd = rstd});
+void Block::norm(const Exec& exec, const Tensor& weight, const Residual& in, const Tensor& sum,
+                 const Tensor& y, const Tensor& rstd) const {
+  ops::rmsnorm_forward(exec, {.x = in.x,
+                              .delta = in.delta,
+                              .weight = weight,
+                              .epsilon = dims_.epsilon,
+                              .h = in.delta.empty() ? Tensor{} : sum,
+                              .y = y,
+                              .rstd = rstd});
 }
 
 // All but the last product, which nothing in backward reads.
-void Block::run(const Exec& exec, const BlockWeights& weights, const Sequence& sequence, const Residual& stream, const BlockSaved& saved,
-                const Tensor& delta) const {
+void Block::run(const Exec& exec, const BlockWeights& weights, const Sequence& sequence,
+                const Residual& stream, const BlockSaved& saved, const Tensor& delta) const {
   norm(exec, weights.attention_norm, stream, saved.input, saved.attention_in, saved.attention_rstd);
   attention_.forward(exec, weights.attention, sequence, saved.attention_in, saved.attention, delta);
-  norm(exec, weights.mlp_norm, {.x = saved.input, .delta = delta}, saved.middle, saved.mlp_in, saved.mlp_rstd);
+  norm(exec, weights.mlp_norm, {.x = saved.input, .delta = delta}, saved.middle, saved.mlp_in,
+       saved.mlp_rstd);
   mlp_.gate_up(exec, weights.mlp, saved.mlp_in, saved.mlp);
 }
 
-BlockSaved Block::forward(const Exec& exec, const BlockWeights& weights, const Sequence& sequence, Residual& stream, Arena& kept,
-                          const Tensor& spare, const Tensor& delta) const {
+BlockSaved Block::forward(const Exec& exec, const BlockWeights& weights, const Sequence& sequence,
+                          Residual& stream, Arena& kept, const Tensor& spare, const Tensor& delta) const {
   Arena::Scope scope(exec.scratch);
   const std::int64_t tokens = sequence.tokens();
   BlockSaved saved;
@@ -57,7 +64,8 @@ BlockSaved Block::forward(const Exec& exec, const BlockWeights& weights, const S
   return saved;
 }
 
-BlockSaved Block::restore(const Exec& exec, const BlockWeights& weights, const Sequence& sequence, const BlockSaved& kept) const {
+BlockSaved Block::restore(const Exec& exec, const BlockWeights& weights, const Sequence& sequence,
+                          const BlockSaved& kept) const {
   if (recompute_ == Recompute::none) return kept;
   const std::int64_t tokens = sequence.tokens();
   BlockSaved saved = kept;
@@ -74,21 +82,35 @@ BlockSaved Block::restore(const Exec& exec, const BlockWeights& weights, const S
   return saved;
 }
 
-void Block::backward_input(const Exec& exec, const BlockWeights& weights, const Sequence& sequence, const BlockSaved& saved,
-                           const BlockWeightSaved& grad, const Tensor& dx) const {
+void Block::backward_input(const Exec& exec, const BlockWeights& weights, const Sequence& sequence,
+                           const BlockSaved& saved, const BlockWeightSaved& grad, const Tensor& dx) const {
   mlp_.backward_input(exec, weights.mlp, saved.mlp, grad.dy, grad.dgate_up, grad.dmlp_in);
-  ops::rmsnorm_backward_input(exec, {.dy = grad.dmlp_in, .h = saved.middle, .weight = weights.mlp_norm, .rstd = saved.mlp_rstd,
-                                     .dresidual = grad.dy, .dh = grad.dmiddle});
-  attention_.backward_input(exec, weights.attention, sequence, saved.attention, grad.dmiddle, grad.dqkv, grad.dattention_in);
-  ops::rmsnorm_backward_input(exec, {.dy = grad.dattention_in, .h = saved.input, .weight = weights.attention_norm,
-                                     .rstd = saved.attention_rstd, .dresidual = grad.dmiddle, .dh = dx});
+  ops::rmsnorm_backward_input(exec, {.dy = grad.dmlp_in,
+                                     .h = saved.middle,
+                                     .weight = weights.mlp_norm,
+                                     .rstd = saved.mlp_rstd,
+                                     .dresidual = grad.dy,
+                                     .dh = grad.dmiddle});
+  attention_.backward_input(exec, weights.attention, sequence, saved.attention, grad.dmiddle, grad.dqkv,
+                            grad.dattention_in);
+  ops::rmsnorm_backward_input(exec, {.dy = grad.dattention_in,
+                                     .h = saved.input,
+                                     .weight = weights.attention_norm,
+                                     .rstd = saved.attention_rstd,
+                                     .dresidual = grad.dmiddle,
+                                     .dh = dx});
 }
 
-void Block::backward_weight(const Exec& exec, const BlockSaved& saved, const BlockWeightSaved& grad, const BlockWeights& gradients) const {
+void Block::backward_weight(const Exec& exec, const BlockSaved& saved, const BlockWeightSaved& grad,
+                            const BlockWeights& gradients) const {
   mlp_.backward_weight(exec, saved.mlp, saved.mlp_in, grad.dy, grad.dgate_up, gradients.mlp);
-  ops::rmsnorm_backward_weight(exec, {.dy = grad.dmlp_in, .h = saved.middle, .rstd = saved.mlp_rstd, .dweight = gradients.mlp_norm});
-  attention_.backward_weight(exec, saved.attention, saved.attention_in, grad.dmiddle, grad.dqkv, gradients.attention);
-  ops::rmsnorm_backward_weight(exec, {.dy = grad.dattention_in, .h = saved.input, .rstd = saved.attention_rstd,
+  ops::rmsnorm_backward_weight(
+      exec, {.dy = grad.dmlp_in, .h = saved.middle, .rstd = saved.mlp_rstd, .dweight = gradients.mlp_norm});
+  attention_.backward_weight(exec, saved.attention, saved.attention_in, grad.dmiddle, grad.dqkv,
+                             gradients.attention);
+  ops::rmsnorm_backward_weight(exec, {.dy = grad.dattention_in,
+                                      .h = saved.input,
+                                      .rstd = saved.attention_rstd,
                                       .dweight = gradients.attention_norm});
 }
 

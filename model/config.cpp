@@ -13,20 +13,23 @@ void require_positive(const char* key, std::int64_t value) {
 void require_multiple(const char* key, std::int64_t value, const char* of_key, std::int64_t of) {
   if (value % of == 0) return;
   const std::int64_t below = value / of * of;
-  throw usage_error("model.", key, " is ", value, ", not a multiple of model.", of_key, " = ", of, "; nearest legal values: ",
-                    below > 0 ? cat(below, " and ") : "", below + of);
+  throw usage_error("model.", key, " is ", value, ", not a multiple of model.", of_key, " = ", of,
+                    "; nearest legal values: ", below > 0 ? cat(below, " and ") : "", below + of);
 }
 
 void validate_rope(const ModelConfig& config) {
   if (config.head_size() % 2 != 0)
-    throw usage_error("model.head_dim is ", config.head_size(), "; rotary positions turn pairs, so it must be even");
-  if (config.rope_theta <= 1) throw usage_error("model.rope_theta is ", config.rope_theta, "; it must be above 1");
+    throw usage_error("model.head_dim is ", config.head_size(),
+                      "; rotary positions turn pairs, so it must be even");
+  if (config.rope_theta <= 1)
+    throw usage_error("model.rope_theta is ", config.rope_theta, "; it must be above 1");
   if (!config.rope_scaling) return;
   const RopeScaling& scaling = *config.rope_scaling;
-  if (scaling.factor < 1) throw usage_error("model.rope_scaling.factor is ", scaling.factor, "; it must be at least 1");
+  if (scaling.factor < 1)
+    throw usage_error("model.rope_scaling.factor is ", scaling.factor, "; it must be at least 1");
   if (scaling.low_freq_factor <= 0 || scaling.high_freq_factor <= scaling.low_freq_factor)
-    throw usage_error("model.rope_scaling needs 0 < low_freq_factor < high_freq_factor, not ", scaling.low_freq_factor, " and ",
-                      scaling.high_freq_factor);
+    throw usage_error("model.rope_scaling needs 0 < low_freq_factor < high_freq_factor, not ",
+                      scaling.low_freq_factor, " and ", scaling.high_freq_factor);
 }
 
 }  // namespace
@@ -38,22 +41,28 @@ void validate(const ModelConfig& config) {
   require_positive("num_key_value_heads", config.num_key_value_heads);
   require_positive("intermediate_size", config.intermediate_size);
   require_positive("vocab_size", config.vocab_size);
-  if (config.head_dim == 0) require_multiple("hidden_size", config.hidden_size, "num_attention_heads", config.num_attention_heads);
-  require_multiple("num_attention_heads", config.num_attention_heads, "num_key_value_heads", config.num_key_value_heads);
+  if (config.head_dim == 0)
+    require_multiple("hidden_size", config.hidden_size, "num_attention_heads", config.num_attention_heads);
+  require_multiple("num_attention_heads", config.num_attention_heads, "num_key_value_heads",
+                   config.num_key_value_heads);
   validate_rope(config);
 }
 
 ParameterCount count_parameters(const ModelConfig& c) {
-  const std::int64_t attention = c.head_size() * c.hidden_size * (2 * c.num_attention_heads + 2 * c.num_key_value_heads);
+  const std::int64_t attention =
+      c.head_size() * c.hidden_size * (2 * c.num_attention_heads + 2 * c.num_key_value_heads);
   const std::int64_t mlp = 3 * c.hidden_size * c.intermediate_size;
   const std::int64_t table = c.vocab_size * c.hidden_size;
   const std::int64_t norms = (2 * c.num_hidden_layers + 1) * c.hidden_size;
   const std::int64_t blocks = c.num_hidden_layers * (attention + mlp);
-  return {.total = blocks + norms + table * (c.tie_word_embeddings ? 1 : 2), .embedding = table, .matmul = blocks + table};
+  return {.total = blocks + norms + table * (c.tie_word_embeddings ? 1 : 2),
+          .embedding = table,
+          .matmul = blocks + table};
 }
 
 double training_flops(const ModelConfig& c, std::int64_t tokens, std::int64_t attended_pairs) {
-  const double attention = 12.0 * static_cast<double>(c.head_size() * c.num_attention_heads * c.num_hidden_layers);
+  const double attention =
+      12.0 * static_cast<double>(c.head_size() * c.num_attention_heads * c.num_hidden_layers);
   return 6.0 * static_cast<double>(count_parameters(c).matmul) * static_cast<double>(tokens) +
          attention * static_cast<double>(attended_pairs);
 }

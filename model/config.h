@@ -15,13 +15,13 @@ struct RopeScaling {
 };
 
 struct ModelConfig {
-  std::int64_t hidden_size = 0;                // D
-  std::int64_t num_hidden_layers = 0;          // L
-  std::int64_t num_attention_heads = 0;        // H
-  std::int64_t num_key_value_heads = 0;        // K
-  std::int64_t intermediate_size = 0;          // F
-  std::int64_t vocab_size = 0;                 // V
-  std::int64_t head_dim = 0;                   // E; 0: hidden_size / num_attention_heads
+  std::int64_t hidden_size = 0;          // D
+  std::int64_t num_hidden_layers = 0;    // L
+  std::int64_t num_attention_heads = 0;  // H
+  std::int64_t num_key_value_heads = 0;  // K
+  std::int64_t intermediate_size = 0;    // F
+  std::int64_t vocab_size = 0;           // V
+  std::int64_t head_dim = 0;             // E; 0: hidden_size / num_attention_heads
   double rope_theta = 500000;
   std::optional<RopeScaling> rope_scaling;
   double rms_norm_eps = 1e-5;
@@ -36,13 +36,13 @@ void validate(const ModelConfig& config);
 
 struct ParameterCount {
   std::int64_t total = 0;
-  std::int64_t embedding = 0;                  // input table (and head, when untied, is counted in total only)
-  std::int64_t matmul = 0;                     // parameters every token multiplies with: blocks' matrices and the head
+  std::int64_t embedding = 0;  // input table (and head, when untied, is counted in total only)
+  std::int64_t matmul = 0;     // parameters every token multiplies with: blocks' matrices and the head
 };
 ParameterCount count_parameters(const ModelConfig& config);
 
-// FLOPs of one training step's forward and backward, recompute never counted: 6 per multiplied parameter and token, and
-// 12 E H L per attended pair (4 forward, 8 backward).
+// FLOPs of one training step's forward and backward, recompute never counted: 6 per multiplied parameter and
+// token, and 12 E H L per attended pair (4 forward, 8 backward).
 double training_flops(const ModelConfig& config, std::int64_t tokens, std::int64_t attended_pairs);
 
 }  // namespace drover

@@ -1,4 +1,5 @@
-// The sizes one rank computes with, and the token structure of a microbatch: what modules are given beside weights.
+// The sizes one rank computes with, and the token structure of a microbatch: what modules are given beside
+// weights.
 #pragma once
 
 #include <span>
@@ -11,11 +12,11 @@ namespace drover {
 
 // A rank's part of a block under tensor parallelism.
 struct BlockDims {
-  std::int64_t hidden = 0;         // D
-  std::int64_t heads = 0;          // H
-  std::int64_t kv_heads = 0;       // K
-  std::int64_t head_size = 0;      // E
-  std::int64_t ffn = 0;            // F
+  std::int64_t hidden = 0;     // D
+  std::int64_t heads = 0;      // H
+  std::int64_t kv_heads = 0;   // K
+  std::int64_t head_size = 0;  // E
+  std::int64_t ffn = 0;        // F
   double epsilon = 1e-5;
   DType compute = DType::float32;
 
@@ -25,13 +26,18 @@ struct BlockDims {
 };
 
 inline BlockDims block_dims(const ModelConfig& config, DType compute) {
-  return {.hidden = config.hidden_size, .heads = config.num_attention_heads, .kv_heads = config.num_key_value_heads,
-          .head_size = config.head_size(), .ffn = config.intermediate_size, .epsilon = config.rms_norm_eps, .compute = compute};
+  return {.hidden = config.hidden_size,
+          .heads = config.num_attention_heads,
+          .kv_heads = config.num_key_value_heads,
+          .head_size = config.head_size(),
+          .ffn = config.intermediate_size,
+          .epsilon = config.rms_norm_eps,
+          .compute = compute};
 }
 
 // Where the N packed tokens stand: what attention needs to know of a microbatch.
 struct Sequence {
-  Tensor positions;                        // [N] int32
+  Tensor positions;  // [N] int32
   std::span<const Segment> segments;
 
   std::int64_t tokens() const { return positions.dims[0]; }

@@ -11,16 +11,18 @@ void require_cut(const char* key, std::int64_t size, int parts) {
   if (size % parts == 0) return;
   int below = parts;
   while (size % below != 0) --below;
-  throw usage_error("parallel.tensor is ", parts, ", which does not divide model.", key, " = ", size, "; the nearest smaller value that does is ",
-                    below);
+  throw usage_error("parallel.tensor is ", parts, ", which does not divide model.", key, " = ", size,
+                    "; the nearest smaller value that does is ", below);
 }
 
 // KV heads fewer than TP: TP = parts x copies.
 TensorCut kv_cut(std::int64_t kv_heads, int tensor_ranks) {
   if (kv_heads % tensor_ranks == 0) return {.dim = 0, .parts = tensor_ranks, .copies = 1};
   if (tensor_ranks % kv_heads == 0)
-    return {.dim = 0, .parts = static_cast<int>(kv_heads), .copies = static_cast<int>(tensor_ranks / kv_heads)};
-  throw usage_error("parallel.tensor is ", tensor_ranks, " and model.num_key_value_heads ", kv_heads, ": one must divide the other");
+    return {
+        .dim = 0, .parts = static_cast<int>(kv_heads), .copies = static_cast<int>(tensor_ranks / kv_heads)};
+  throw usage_error("parallel.tensor is ", tensor_ranks, " and model.num_key_value_heads ", kv_heads,
+                    ": one must divide the other");
 }
 
 class TableBuilder {
@@ -28,14 +30,26 @@ class TableBuilder {
   TableBuilder(const ModelConfig& config, int tensor_ranks) : config_(config), tensor_ranks_(tensor_ranks) {}
 
   ParameterLayout matrix(std::string name, std::int64_t rows, std::int64_t cols, TensorCut cut) const {
-    return {.name = std::move(name), .shape = {rows, cols}, .dims = 2, .group = group, .cut = cut,
-            .tensor_sum = cut.copies > 1 ? TensorSum::copies : TensorSum::none, .init = Init::normal,
-            .init_stddev = config_.initializer_range, .decay = true};
+    return {.name = std::move(name),
+            .shape = {rows, cols},
+            .dims = 2,
+            .group = group,
+            .cut = cut,
+            .tensor_sum = cut.copies > 1 ? TensorSum::copies : TensorSum::none,
+            .init = Init::normal,
+            .init_stddev = config_.initializer_range,
+            .decay = true};
   }
-  // Norms see only this rank's part of the tokens under sequence parallelism, so their gradients are summed over TP.
+  // Norms see only this rank's part of the tokens under sequence parallelism, so their gradients are summed
+  // over TP.
   ParameterLayout norm(std::string name) const {
-    return {.name = std::move(name), .shape = {1, config_.hidden_size}, .dims = 1, .group = group, .tensor_sum = TensorSum::all,
-            .init = Init::ones, .decay = false};
+    return {.name = std::move(name),
+            .shape = {1, config_.hidden_size},
+            .dims = 1,
+            .group = group,
+            .tensor_sum = TensorSum::all,
+            .init = Init::ones,
+            .decay = false};
   }
   TensorCut rows() const { return {.dim = 0, .parts = tensor_ranks_, .copies = 1}; }
   TensorCut columns() const { return {.dim = 1, .parts = tensor_ranks_, .copies = 1}; }
@@ -47,9 +61,11 @@ class TableBuilder {
   int tensor_ranks_;
 };
 
-void add_block(ParameterTable& table, TableBuilder& build, const ModelConfig& c, std::int64_t layer, int tensor_ranks) {
+void add_block(ParameterTable& table, TableBuilder& build, const ModelConfig& c, std::int64_t layer,
+               int tensor_ranks) {
   const std::string prefix = cat("model.layers.", layer, ".");
-  const std::int64_t q_rows = c.num_attention_heads * c.head_size(), kv_rows = c.num_key_value_heads * c.head_size();
+  const std::int64_t q_rows = c.num_attention_heads * c.head_size(),
+                     kv_rows = c.num_key_value_heads * c.head_size();
   const TensorCut kv = kv_cut(c.num_key_value_heads, tensor_ranks);
   table.push_back(build.norm(prefix + "input_layernorm.weight"));
   table.push_back(build.matrix(prefix + "self_attn.q_proj.weight", q_rows, c.hidden_size, build.rows()));
@@ -59,10 +75,13 @@ void add_block(ParameterTable& table, TableBuilder& build, const ModelConfig& c,
   table.push_back(build.matrix(prefix + "self_attn.v_proj.weight", kv_rows, c.hidden_size, kv));
   table.push_back(build.matrix(prefix + "self_attn.o_proj.weight", c.hidden_size, q_rows, build.columns()));
   table.push_back(build.norm(prefix + "post_attention_layernorm.weight"));
-  table.push_back(build.matrix(prefix + "mlp.gate_proj.weight", c.intermediate_size, c.hidden_size, build.rows()));
+  table.push_back(
+      build.matrix(prefix + "mlp.gate_proj.weight", c.intermediate_size, c.hidden_size, build.rows()));
   table.back().fused_with_next = true;
-  table.push_back(build.matrix(prefix + "mlp.up_proj.weight", c.intermediate_size, c.hidden_size, build.rows()));
-  table.push_back(build.matrix(prefix + "mlp.down_proj.weight", c.hidden_size, c.intermediate_size, build.columns()));
+  table.push_back(
+      build.matrix(prefix + "mlp.up_proj.weight", c.intermediate_size, c.hidden_size, build.rows()));
+  table.push_back(
+      build.matrix(prefix + "mlp.down_proj.weight", c.hidden_size, c.intermediate_size, build.columns()));
 }
 
 }  // namespace
@@ -98,10 +117,12 @@ std::string group_name(const ModelConfig& config, int group) {
   return cat("layers.", group - 1);
 }
 
-std::vector<GroupLayout> group_layouts(const ModelConfig& config, const ParameterTable& table, int tensor_rank, int tensor_ranks, int shards) {
+std::vector<GroupLayout> group_layouts(const ModelConfig& config, const ParameterTable& table,
+                                       int tensor_rank, int tensor_ranks, int shards) {
   std::vector<GroupLayout> layouts;
   for (int group = 0; group < GroupIndex{config.num_hidden_layers}.count(); ++group)
-    layouts.push_back(flat_layout(group_name(config, group), table, group, tensor_rank, tensor_ranks, shards));
+    layouts.push_back(
+        flat_layout(group_name(config, group), table, group, tensor_rank, tensor_ranks, shards));
   return layouts;
 }
 

@@ -1,7 +1,7 @@
 // The one table that says where every parameter of a Llama lives (parallel/layout.h explains the columns).
 //
-// Groups, in the order the forward pass uses them: 0 the embedding (also the head when tied), 1 .. L the blocks, L + 1 the final norm (and
-// the head when untied).
+// Groups, in the order the forward pass uses them: 0 the embedding (also the head when tied), 1 .. L the
+// blocks, L + 1 the final norm (and the head when untied).
 #pragma once
 
 #include <vector>
@@ -21,13 +21,15 @@ struct GroupIndex {
   int count() const { return static_cast<int>(2 + blocks); }
 };
 
-// Rows in the order of storage. Error{usage} when the model does not divide over `tensor_ranks`, with the nearest legal values.
+// Rows in the order of storage. Error{usage} when the model does not divide over `tensor_ranks`, with the
+// nearest legal values.
 ParameterTable parameter_table(const ModelConfig& config, int tensor_ranks);
 
 // "embedding", "layers.3", "head"
 std::string group_name(const ModelConfig& config, int group);
 
 // Flat storage of every group, in GroupIndex order, on one tensor-parallel rank.
-std::vector<GroupLayout> group_layouts(const ModelConfig& config, const ParameterTable& table, int tensor_rank, int tensor_ranks, int shards);
+std::vector<GroupLayout> group_layouts(const ModelConfig& config, const ParameterTable& table,
+                                       int tensor_rank, int tensor_ranks, int shards);
 
 }  // namespace drover

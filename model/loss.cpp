@@ -22,44 +22,62 @@ struct Head::Chunk {
   Tensor y, logits, targets, lse;
 };
 
-Tensor Head::normalise(const Exec& exec, const Tensor& norm, const Residual& stream, const Tensor& input, const Tensor& rstd) const {
+Tensor Head::normalise(const Exec& exec, const Tensor& norm, const Residual& stream, const Tensor& input,
+                       const Tensor& rstd) const {
   const Tensor y = exec.scratch.take(dims_.compute, {stream.x.dims[0], dims_.hidden});
-  ops::rmsnorm_forward(exec, {.x = stream.x, .delta = stream.delta, .weight = norm, .epsilon = dims_.epsilon,
-                              .h = stream.delta.empty() ? Tensor{} : input, .y = y, .rstd = rstd});
+  ops::rmsnorm_forward(exec, {.x = stream.x,
+                              .delta = stream.delta,
+                              .weight = norm,
+                              .epsilon = dims_.epsilon,
+                              .h = stream.delta.empty() ? Tensor{} : input,
+                              .y = y,
+                              .rstd = rstd});
   return y;
 }
 
 // Logits of one chunk of tokens, their log-sum-exp, and the loss added up. From the caller's scratch scope.
-Head::Chunk Head::losses(const Exec& exec, const Tensor& table, const Microbatch& batch, const Tensor& y, std::int64_t begin,
-                         const Tensor& loss) const {
+Head::Chunk Head::losses(const Exec& exec, const Tensor& table, const Microbatch& batch, const Tensor& y,
+                         std::int64_t begin, const Tensor& loss) const {
   const std::int64_t end = std::min(begin + chunk_tokens(), y.dims[0]), n = end - begin;
   const auto per_token = [&] { return exec.scratch.take(dims_.master(), {1, n}); };
-  const Chunk chunk{.y = y.slice(0, begin, end), .logits = exec.scratch.take(dims_.master(), {n, vocabulary_}),
-                    .targets = batch.targets.slice(0, begin, end), .lse = exec.scratch.take(dims_.master(), {n})};
+  const Chunk chunk{.y = y.slice(0, begin, end),
+                    .logits = exec.scratch.take(dims_.master(), {n, vocabulary_}),
+                    .targets = batch.targets.slice(0, begin, end),
+                    .lse = exec.scratch.take(dims_.master(), {n})};
   const Tensor maximum = per_token(), sum = per_token(), target_logit = per_token();
   linear_forward(exec, chunk.y, table, chunk.logits);
-  ops::loss_statistics(exec, {.logits = chunk.logits, .targets = chunk.targets, .maximum = maximum.view({n}), .sum = sum.view({n}),
+  ops::loss_statistics(exec, {.logits = chunk.logits,
+                              .targets = chunk.targets,
+                              .maximum = maximum.view({n}),
+                              .sum = sum.view({n}),
                               .target_logit = target_logit.view({n})});
-  ops::loss_combine(exec, {.maximum = maximum, .sum = sum, .target_logit = target_logit, .targets = chunk.targets, .lse = chunk.lse, .loss = loss});
+  ops::loss_combine(exec, {.maximum = maximum,
+                           .sum = sum,
+                           .target_logit = target_logit,
+                           .targets = chunk.targets,
+                           .lse = chunk.lse,
+                           .loss = loss});
   return chunk;
 }
 
-void Head::train(const Exec& exec, const Tensor& norm, const Tensor& table, const Microbatch& batch, const Residual& stream,
-                 const HeadSaved& saved, const Tensor& dtable, const Tensor& loss) const {
+void Head::train(const Exec& exec, const Tensor& norm, const Tensor& table, const Microbatch& batch,
+                 const Residual& stream, const HeadSaved& saved, const Tensor& dtable,
+                 const Tensor& loss) const {
   Arena::Scope scope(exec.scratch);
   const Tensor y = normalise(exec, norm, stream, saved.input, saved.rstd);
   for (std::int64_t begin = 0; begin < batch.size(); begin += chunk_tokens()) {
     Arena::Scope chunk_scope(exec.scratch);
     const Chunk chunk = losses(exec, table, batch, y, begin, loss);
     const Tensor dlogits = exec.scratch.take(dims_.compute, {chunk.y.dims[0], vocabulary_});
-    ops::loss_gradient(exec, {.logits = chunk.logits, .targets = chunk.targets, .lse = chunk.lse, .dlogits = dlogits});
+    ops::loss_gradient(
+        exec, {.logits = chunk.logits, .targets = chunk.targets, .lse = chunk.lse, .dlogits = dlogits});
     linear_backward_input(exec, dlogits, table, saved.dy.slice(0, begin, begin + chunk.y.dims[0]));
     linear_backward_weight(exec, dlogits, chunk.y, dtable);
   }
 }
 
-void Head::evaluate(const Exec& exec, const Tensor& norm, const Tensor& table, const Microbatch& batch, const Residual& stream,
-                    const Tensor& loss) const {
+void Head::evaluate(const Exec& exec, const Tensor& norm, const Tensor& table, const Microbatch& batch,
+                    const Residual& stream, const Tensor& loss) const {
   Arena::Scope scope(exec.scratch);
   const Tensor sum = exec.scratch.take(dims_.compute, {batch.size(), dims_.hidden});
   const Tensor y = normalise(exec, norm, stream, sum, exec.scratch.take(dims_.master(), {batch.size()}));
@@ -69,8 +87,8 @@ void Head::evaluate(const Exec& exec, const Tensor& norm, const Tensor& table, c
   }
 }
 
-void Head::logits(const Exec& exec, const Tensor& norm, const Tensor& table, const Residual& stream, std::int64_t begin,
-                  const Tensor& logits) const {
+void Head::logits(const Exec& exec, const Tensor& norm, const Tensor& table, const Residual& stream,
+                  std::int64_t begin, const Tensor& logits) const {
   Arena::Scope scope(exec.scratch);
   const std::int64_t tokens = stream.x.dims[0];
   const Tensor sum = exec.scratch.take(dims_.compute, {tokens, dims_.hidden});
@@ -78,12 +96,15 @@ void Head::logits(const Exec& exec, const Tensor& norm, const Tensor& table, con
   linear_forward(exec, y.slice(0, begin, begin + logits.dims[0]), table, logits);
 }
 
-void Head::backward_input(const Exec& exec, const Tensor& norm, const HeadSaved& saved, const Tensor& dx) const {
-  ops::rmsnorm_backward_input(exec, {.dy = saved.dy, .h = saved.input, .weight = norm, .rstd = saved.rstd, .dh = dx});
+void Head::backward_input(const Exec& exec, const Tensor& norm, const HeadSaved& saved,
+                          const Tensor& dx) const {
+  ops::rmsnorm_backward_input(
+      exec, {.dy = saved.dy, .h = saved.input, .weight = norm, .rstd = saved.rstd, .dh = dx});
 }
 
 void Head::backward_weight(const Exec& exec, const HeadSaved& saved, const Tensor& dnorm) const {
-  ops::rmsnorm_backward_weight(exec, {.dy = saved.dy, .h = saved.input, .rstd = saved.rstd, .dweight = dnorm});
+  ops::rmsnorm_backward_weight(exec,
+                               {.dy = saved.dy, .h = saved.input, .rstd = saved.rstd, .dweight = dnorm});
 }
 
 }  // namespace drover

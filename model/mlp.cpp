@@ -15,8 +15,8 @@ void Mlp::down(const Exec& exec, const MlpWeights& weights, const MlpSaved& save
   linear_forward(exec, saved.hidden, weights.down, y);
 }
 
-void Mlp::backward_input(const Exec& exec, const MlpWeights& weights, const MlpSaved& saved, const Tensor& dy, const Tensor& dgate_up,
-                         const Tensor& dx) const {
+void Mlp::backward_input(const Exec& exec, const MlpWeights& weights, const MlpSaved& saved, const Tensor& dy,
+                         const Tensor& dgate_up, const Tensor& dx) const {
   Arena::Scope scope(exec.scratch);
   const Tensor dhidden = exec.scratch.take(dims_.compute, {dy.dims[0], dims_.ffn});
   linear_backward_input(exec, dy, weights.down, dhidden);
@@ -24,8 +24,8 @@ void Mlp::backward_input(const Exec& exec, const MlpWeights& weights, const MlpS
   linear_backward_input(exec, dgate_up, weights.gate_up, dx);
 }
 
-void Mlp::backward_weight(const Exec& exec, const MlpSaved& saved, const Tensor& x, const Tensor& dy, const Tensor& dgate_up,
-                          const MlpWeights& gradients) const {
+void Mlp::backward_weight(const Exec& exec, const MlpSaved& saved, const Tensor& x, const Tensor& dy,
+                          const Tensor& dgate_up, const MlpWeights& gradients) const {
   linear_backward_weight(exec, dy, saved.hidden, gradients.down);
   linear_backward_weight(exec, dgate_up, x, gradients.gate_up);
 }

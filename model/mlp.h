@@ -9,13 +9,13 @@
 namespace drover {
 
 struct MlpWeights {
-  Tensor gate_up;            // [2F, D]: rows of gate, then up
-  Tensor down;               // [D, F]
+  Tensor gate_up;  // [2F, D]: rows of gate, then up
+  Tensor down;     // [D, F]
 };
 
 struct MlpSaved {
-  Tensor gate_up;            // [N, 2F]
-  Tensor hidden;             // [N, F]
+  Tensor gate_up;  // [N, 2F]
+  Tensor hidden;   // [N, F]
 };
 
 class Mlp {
@@ -29,8 +29,10 @@ class Mlp {
   // y [N, D]
   void down(const Exec&, const MlpWeights&, const MlpSaved&, const Tensor& y) const;
   // dy, dx [N, D]; dgate_up [N, 2F] is what backward_weight needs.
-  void backward_input(const Exec&, const MlpWeights&, const MlpSaved&, const Tensor& dy, const Tensor& dgate_up, const Tensor& dx) const;
-  void backward_weight(const Exec&, const MlpSaved&, const Tensor& x, const Tensor& dy, const Tensor& dgate_up, const MlpWeights& gradients) const;
+  void backward_input(const Exec&, const MlpWeights&, const MlpSaved&, const Tensor& dy,
+                      const Tensor& dgate_up, const Tensor& dx) const;
+  void backward_weight(const Exec&, const MlpSaved&, const Tensor& x, const Tensor& dy,
+                       const Tensor& dgate_up, const MlpWeights& gradients) const;
 
  private:
   BlockDims dims_;

@@ -23,9 +23,7 @@ enum BlockPiece : std::size_t { kAttentionNorm, kQ, kK, kV, kOut, kMlpNorm, kGat
 
 }  // namespace
 
-Tensor embedding_view(const GroupLayout& layout, const Tensor& flat) {
-  return matrix(layout, flat, 0);
-}
+Tensor embedding_view(const GroupLayout& layout, const Tensor& flat) { return matrix(layout, flat, 0); }
 
 BlockWeights block_view(const GroupLayout& layout, const Tensor& flat) {
   return {.attention_norm = vector(layout, flat, kAttentionNorm),
@@ -35,7 +33,8 @@ BlockWeights block_view(const GroupLayout& layout, const Tensor& flat) {
 }
 
 HeadWeights head_view(const GroupLayout& layout, const Tensor& flat) {
-  return {.norm = vector(layout, flat, 0), .head = layout.pieces.size() > 1 ? matrix(layout, flat, 1) : Tensor{}};
+  return {.norm = vector(layout, flat, 0),
+          .head = layout.pieces.size() > 1 ? matrix(layout, flat, 1) : Tensor{}};
 }
 
 }  // namespace drover

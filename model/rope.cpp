@@ -8,10 +8,12 @@ namespace drover {
 namespace {
 
 double scaled(double frequency, const RopeScaling& scaling) {
-  const double turns = static_cast<double>(scaling.original_max_position_embeddings) * frequency / (2 * std::numbers::pi);
+  const double turns =
+      static_cast<double>(scaling.original_max_position_embeddings) * frequency / (2 * std::numbers::pi);
   if (turns > scaling.high_freq_factor) return frequency;
   if (turns < scaling.low_freq_factor) return frequency / scaling.factor;
-  const double smooth = (turns - scaling.low_freq_factor) / (scaling.high_freq_factor - scaling.low_freq_factor);
+  const double smooth =
+      (turns - scaling.low_freq_factor) / (scaling.high_freq_factor - scaling.low_freq_factor);
   return (1 - smooth) * frequency / scaling.factor + smooth * frequency;
 }
 
@@ -34,7 +36,8 @@ std::vector<double> rope_frequencies(const ModelConfig& config) {
   std::vector<double> frequencies;
   const std::int64_t dim = config.head_size();
   for (std::int64_t i = 0; i < dim / 2; ++i) {
-    const double frequency = std::pow(config.rope_theta, -2.0 * static_cast<double>(i) / static_cast<double>(dim));
+    const double frequency =
+        std::pow(config.rope_theta, -2.0 * static_cast<double>(i) / static_cast<double>(dim));
     frequencies.push_back(config.rope_scaling ? scaled(frequency, *config.rope_scaling) : frequency);
   }
   return frequencies;

@@ -8,7 +8,8 @@
 
 namespace drover {
 
-LlamaStage::LlamaStage(Memory& memory, const StageOptions& options, const StageSizes& sizes, ParameterGroups& groups)
+LlamaStage::LlamaStage(Memory& memory, const StageOptions& options, const StageSizes& sizes,
+                       ParameterGroups& groups)
     : options_(options),
       groups_(groups),
       index_{options.model.num_hidden_layers},
@@ -21,7 +22,8 @@ LlamaStage::LlamaStage(Memory& memory, const StageOptions& options, const StageS
       flights_(static_cast<std::size_t>(sizes.slots.saved)),
       loss_buffer_(memory, size_of(DType::float64), MemoryCategory::scratch),
       loss_(loss_buffer_.tensor(DType::float64, {1})) {
-  if (sizes.slots.weight > 0) weight_slots_ = SlotPool(memory, sizes.slots.weight, sizes.weight_bytes, MemoryCategory::saved);
+  if (sizes.slots.weight > 0)
+    weight_slots_ = SlotPool(memory, sizes.slots.weight, sizes.weight_bytes, MemoryCategory::saved);
   for (Flight& f : flights_) {
     f.blocks.resize(static_cast<std::size_t>(blocks()));
     f.gradients.resize(static_cast<std::size_t>(blocks()));
@@ -41,8 +43,10 @@ LlamaStage::Flight& LlamaStage::begin_flight(int microbatch) {
 }
 
 LlamaStage::Flight& LlamaStage::flight(int microbatch) {
-  const auto found = std::find_if(flights_.begin(), flights_.end(), [&](const Flight& f) { return f.microbatch == microbatch; });
-  DROVER_CHECK(found != flights_.end(), "microbatch ", microbatch, microbatch < 0 ? " (free slot)" : "", " is not in flight");
+  const auto found = std::find_if(flights_.begin(), flights_.end(),
+                                  [&](const Flight& f) { return f.microbatch == microbatch; });
+  DROVER_CHECK(found != flights_.end(), "microbatch ", microbatch, microbatch < 0 ? " (free slot)" : "",
+               " is not in flight");
   return *found;
 }
 
@@ -54,7 +58,8 @@ void LlamaStage::end_flight(Flight& f) {
 }
 
 Tensor LlamaStage::embed(const Exec& exec, const Microbatch& batch, const Tensor& out) {
-  const Tensor table = embedding_view(groups_.layout(index_.embedding()), groups_.use(exec, index_.embedding()));
+  const Tensor table =
+      embedding_view(groups_.layout(index_.embedding()), groups_.use(exec, index_.embedding()));
   groups_.gather(exec, index_.block(0));
   ops::embedding_forward(exec, {.tokens = batch.tokens, .table = table, .out = out});
   groups_.release(index_.embedding());
@@ -66,7 +71,9 @@ template <class Verb>
 void LlamaStage::with_head(const Exec& exec, Verb verb) {
   const bool tied = options_.model.tie_word_embeddings;
   const HeadWeights head = head_view(groups_.layout(index_.head()), groups_.use(exec, index_.head()));
-  const Tensor table = tied ? embedding_view(groups_.layout(index_.embedding()), groups_.use(exec, index_.embedding())) : head.head;
+  const Tensor table =
+      tied ? embedding_view(groups_.layout(index_.embedding()), groups_.use(exec, index_.embedding()))
+           : head.head;
   verb(head.norm, table);
   if (tied) groups_.release(index_.embedding());
   groups_.release(index_.head());
@@ -83,7 +90,8 @@ void LlamaStage::forward(const Exec& exec, int microbatch) {
     const int group = index_.block(l);
     groups_.gather(exec, group + 1);
     const BlockWeights weights = block_view(groups_.layout(group), groups_.use(exec, group));
-    f.blocks[static_cast<std::size_t>(l)] = block_.forward(exec, weights, sequence(b), stream, *f.saved, spare, delta);
+    f.blocks[static_cast<std::size_t>(l)] =
+        block_.forward(exec, weights, sequence(b), stream, *f.saved, spare, delta);
     groups_.release(group);
   }
   f.head = HeadSaved::take(*f.saved, dims_, b.size());
@@ -91,7 +99,8 @@ void LlamaStage::forward(const Exec& exec, int microbatch) {
     const bool tied = options_.model.tie_word_embeddings;
     const int group = tied ? index_.embedding() : index_.head();
     const Tensor flat = groups_.gradients(exec, group);
-    const Tensor dtable = tied ? embedding_view(groups_.layout(group), flat) : head_view(groups_.layout(group), flat).head;
+    const Tensor dtable =
+        tied ? embedding_view(groups_.layout(group), flat) : head_view(groups_.layout(group), flat).head;
     head_.train(exec, norm, table, b, stream, f.head, dtable, loss_);
   });
 }
@@ -104,12 +113,14 @@ void LlamaStage::backward_head(const Exec& exec, Flight& f, const Tensor& dx) {
 }
 
 void LlamaStage::weight_gradient_head(const Exec& exec, Flight& f) {
-  head_.backward_weight(exec, f.head, head_view(groups_.layout(index_.head()), groups_.gradients(exec, index_.head())).norm);
+  head_.backward_weight(
+      exec, f.head, head_view(groups_.layout(index_.head()), groups_.gradients(exec, index_.head())).norm);
   groups_.gradients_ready(exec, index_.head());
 }
 
 void LlamaStage::weight_gradient_embedding(const Exec& exec, Flight& f, const Tensor& dembedded) {
-  const Tensor dtable = embedding_view(groups_.layout(index_.embedding()), groups_.gradients(exec, index_.embedding()));
+  const Tensor dtable =
+      embedding_view(groups_.layout(index_.embedding()), groups_.gradients(exec, index_.embedding()));
   ops::embedding_backward(exec, {.tokens = batch(f).tokens, .dout = dembedded, .dtable = dtable});
   groups_.gradients_ready(exec, index_.embedding());
 }
@@ -127,11 +138,13 @@ void LlamaStage::backward(const Exec& exec, int microbatch) {
     const int group = index_.block(l);
     if (l > 0) groups_.gather(exec, group - 1);
     const BlockWeights weights = block_view(groups_.layout(group), groups_.use(exec, group));
-    const BlockSaved saved = block_.restore(exec, weights, sequence(b), f.blocks[static_cast<std::size_t>(l)]);
+    const BlockSaved saved =
+        block_.restore(exec, weights, sequence(b), f.blocks[static_cast<std::size_t>(l)]);
     const BlockWeightSaved gradients = BlockWeightSaved::take(exec.scratch, dims_, dy);
     block_.backward_input(exec, weights, sequence(b), saved, gradients, dx);
     groups_.release(group);
-    block_.backward_weight(exec, saved, gradients, block_view(groups_.layout(group), groups_.gradients(exec, group)));
+    block_.backward_weight(exec, saved, gradients,
+                           block_view(groups_.layout(group), groups_.gradients(exec, group)));
     groups_.gradients_ready(exec, group);
     std::swap(dx, dy);
   }
@@ -150,7 +163,8 @@ void LlamaStage::backward_input(const Exec& exec, int microbatch) {
     const int group = index_.block(l);
     if (l > 0) groups_.gather(exec, group - 1);
     const BlockWeights weights = block_view(groups_.layout(group), groups_.use(exec, group));
-    const BlockSaved saved = block_.restore(exec, weights, sequence(b), f.blocks[static_cast<std::size_t>(l)]);
+    const BlockSaved saved =
+        block_.restore(exec, weights, sequence(b), f.blocks[static_cast<std::size_t>(l)]);
     BlockWeightSaved& gradients = f.gradients[static_cast<std::size_t>(l)];
     gradients = BlockWeightSaved::take(*f.weight, dims_, dy);
     dy = f.weight->take(dims_.compute, {b.size(), dims_.hidden});
@@ -170,14 +184,16 @@ void LlamaStage::backward_weight(const Exec& exec, int microbatch) {
     const BlockWeights weights = block_view(groups_.layout(group), groups_.use(exec, group));
     const BlockSaved saved = block_.restore(exec, weights, sequence(batch(f)), f.blocks[i]);
     groups_.release(group);
-    block_.backward_weight(exec, saved, f.gradients[i], block_view(groups_.layout(group), groups_.gradients(exec, group)));
+    block_.backward_weight(exec, saved, f.gradients[i],
+                           block_view(groups_.layout(group), groups_.gradients(exec, group)));
     groups_.gradients_ready(exec, group);
   }
   weight_gradient_embedding(exec, f, f.dembedded);
   end_flight(f);
 }
 
-// Forward through the blocks, keeping nothing; then verb(norm weight, output table, the stream before the final norm).
+// Forward through the blocks, keeping nothing; then verb(norm weight, output table, the stream before the
+// final norm).
 template <class Verb>
 void LlamaStage::infer(const Exec& exec, const Microbatch& batch, Verb verb) {
   Arena::Scope scope(exec.scratch);
@@ -216,20 +232,31 @@ StageSizes measure_stage(const StageOptions& options, SlotCount slots, const Bac
   const Exec exec{.backend = counting, .scratch = scratch};
   const auto alone = single_rank_world();
   ParameterGroups groups(counting.memory(), *alone, *alone,
-                         {.layouts = group_layouts(options.model, parameter_table(options.model, 1), 0, 1, 1), .compute = options.compute});
-  const StageSizes endless{.slots = {.saved = 1, .weight = slots.weight > 0 ? 1 : 0}, .saved_bytes = kEndless, .weight_bytes = kEndless};
+                         {.layouts = group_layouts(options.model, parameter_table(options.model, 1), 0, 1, 1),
+                          .compute = options.compute});
+  const StageSizes endless{.slots = {.saved = 1, .weight = slots.weight > 0 ? 1 : 0},
+                           .saved_bytes = kEndless,
+                           .weight_bytes = kEndless};
   LlamaStage stage(counting.memory(), options, endless, groups);
 
   // One row that attends to itself: scratch depends on shapes alone, not on segments.
   const std::int64_t n = options.max_tokens;
   const Tensor ids = Tensor::of(nullptr, DType::int32, {n});
-  const Segment whole{.q_begin = 0, .q_end = static_cast<std::int32_t>(n), .kv_begin = 0, .kv_end = static_cast<std::int32_t>(n)};
-  const Microbatch largest{.rows = 1, .tokens = ids, .targets = ids, .positions = ids, .segments = {&whole, 1}};
+  const Segment whole{.q_begin = 0,
+                      .q_end = static_cast<std::int32_t>(n),
+                      .kv_begin = 0,
+                      .kv_end = static_cast<std::int32_t>(n)};
+  const Microbatch largest{
+      .rows = 1, .tokens = ids, .targets = ids, .positions = ids, .segments = {&whole, 1}};
   groups.begin_step(exec);
   stage.begin_step(exec, {&largest, 1});
-  run_timeline(exec, single_rank_timeline(slots.weight > 0 ? Schedule::gpipe_split : Schedule::one_f_one_b, 1), stage);
+  run_timeline(
+      exec, single_rank_timeline(slots.weight > 0 ? Schedule::gpipe_split : Schedule::one_f_one_b, 1), stage);
   stage.evaluate(exec, largest);
-  return {.slots = slots, .saved_bytes = stage.saved_peak(), .weight_bytes = stage.weight_peak(), .scratch_bytes = scratch.peak()};
+  return {.slots = slots,
+          .saved_bytes = stage.saved_peak(),
+          .weight_bytes = stage.weight_peak(),
+          .scratch_bytes = scratch.peak()};
 }
 
 }  // namespace drover

@@ -1,8 +1,9 @@
-// A run of blocks with the embedding before and the head behind: what one pipeline rank computes. Implements the pipeline's Stage
-// and makes parameter groups' communication visible: where gathers start, where compute waits, where memory becomes free.
+// A run of blocks with the embedding before and the head behind: what one pipeline rank computes. Implements
+// the pipeline's Stage and makes parameter groups' communication visible: where gathers start, where compute
+// waits, where memory becomes free.
 //
-// Microbatches are numbers into the batch given to begin_step. Every verb is issued for empty microbatches too (their tensors have no
-// rows), so that all ranks issue the same collectives.
+// Microbatches are numbers into the batch given to begin_step. Every verb is issued for empty microbatches
+// too (their tensors have no rows), so that all ranks issue the same collectives.
 #pragma once
 
 #include <span>
@@ -20,15 +21,15 @@ struct StageOptions {
   ModelConfig model;
   DType compute = DType::float32;
   Recompute recompute = Recompute::none;
-  std::int64_t max_tokens = 0;          // N of the largest microbatch
-  std::int64_t max_positions = 0;       // the longest sequence
+  std::int64_t max_tokens = 0;     // N of the largest microbatch
+  std::int64_t max_positions = 0;  // the longest sequence
 };
 
 // Bytes of one in-flight slot, and of the arena every Exec of this stage needs.
 struct StageSizes {
   SlotCount slots;
-  std::int64_t saved_bytes = 0;         // per slot
-  std::int64_t weight_bytes = 0;        // per slot of a split backward
+  std::int64_t saved_bytes = 0;   // per slot
+  std::int64_t weight_bytes = 0;  // per slot of a split backward
   std::int64_t scratch_bytes = 0;
 };
 
@@ -65,14 +66,18 @@ class LlamaStage final : public Stage {
     std::vector<BlockSaved> blocks;
     HeadSaved head;
     std::vector<BlockWeightSaved> gradients;
-    Tensor dembedded;                   // [N, D] gradient of the first block's input (split backward)
+    Tensor dembedded;  // [N, D] gradient of the first block's input (split backward)
   };
 
   Flight& begin_flight(int microbatch);
   Flight& flight(int microbatch);
   void end_flight(Flight&);
-  const Microbatch& batch(const Flight& f) const { return microbatches_[static_cast<std::size_t>(f.microbatch)]; }
-  Sequence sequence(const Microbatch& batch) const { return {.positions = batch.positions, .segments = batch.segments}; }
+  const Microbatch& batch(const Flight& f) const {
+    return microbatches_[static_cast<std::size_t>(f.microbatch)];
+  }
+  Sequence sequence(const Microbatch& batch) const {
+    return {.positions = batch.positions, .segments = batch.segments};
+  }
   std::int64_t blocks() const { return options_.model.num_hidden_layers; }
 
   Tensor embed(const Exec&, const Microbatch&, const Tensor& out);
@@ -90,7 +95,7 @@ class LlamaStage final : public Stage {
   BlockDims dims_;
   RopeTable rope_;
   Block block_;
-  Block inference_block_;               // keeps nothing but its input
+  Block inference_block_;  // keeps nothing but its input
   Head head_;
   SlotPool saved_slots_, weight_slots_;
   std::vector<Flight> flights_;
@@ -99,7 +104,8 @@ class LlamaStage final : public Stage {
   Tensor loss_;
 };
 
-// Runs one largest microbatch of the real program on shape-only tensors under the counting backend, with scratch sizes of `real`.
+// Runs one largest microbatch of the real program on shape-only tensors under the counting backend, with
+// scratch sizes of `real`.
 StageSizes measure_stage(const StageOptions& options, SlotCount slots, const Backend& real);
 
 }  // namespace drover

@@ -8,7 +8,8 @@
 namespace drover {
 
 void add_gradient_squares(const Exec& exec, const ParameterGroups& groups, const Tensor& sum) {
-  for (int g = 0; g < groups.count(); ++g) ops::sum_of_squares(exec, {.x = groups.shard(g).gradient, .out = sum});
+  for (int g = 0; g < groups.count(); ++g)
+    ops::sum_of_squares(exec, {.x = groups.shard(g).gradient, .out = sum});
 }
 
 GradientScale gradient_scale(double sum_of_squares, std::int64_t targets, double clip_norm) {
@@ -18,8 +19,8 @@ GradientScale gradient_scale(double sum_of_squares, std::int64_t targets, double
   return {.norm = norm, .factor = clips ? mean * clip_norm / norm : mean};
 }
 
-void apply_adamw(const Exec& exec, const OptimizerConfig& config, const std::vector<ParameterLayout>& table, ParameterGroups& groups,
-                 const OptimizerStep& update) {
+void apply_adamw(const Exec& exec, const OptimizerConfig& config, const std::vector<ParameterLayout>& table,
+                 ParameterGroups& groups, const OptimizerStep& update) {
   for (int g = 0; g < groups.count(); ++g) {
     const GroupShard& shard = groups.shard(g);
     const std::int64_t shard_end = shard.begin + shard.master.dims[0];
@@ -29,10 +30,18 @@ void apply_adamw(const Exec& exec, const OptimizerConfig& config, const std::vec
       if (begin >= end) continue;
       const auto part = [&](const Tensor& flat) { return flat.slice(0, begin, end); };
       const bool decays = table[static_cast<std::size_t>(piece.parameter)].decay;
-      ops::adamw(exec, {.weight = part(shard.master), .moment1 = part(shard.moment1), .moment2 = part(shard.moment2),
-                        .gradient = part(shard.gradient), .working = part(shard.working), .lr = update.lr, .beta1 = config.betas[0],
-                        .beta2 = config.betas[1], .epsilon = config.eps, .weight_decay = decays ? config.weight_decay : 0,
-                        .step = update.step + 1, .gradient_scale = update.gradient_scale});
+      ops::adamw(exec, {.weight = part(shard.master),
+                        .moment1 = part(shard.moment1),
+                        .moment2 = part(shard.moment2),
+                        .gradient = part(shard.gradient),
+                        .working = part(shard.working),
+                        .lr = update.lr,
+                        .beta1 = config.betas[0],
+                        .beta2 = config.betas[1],
+                        .epsilon = config.eps,
+                        .weight_decay = decays ? config.weight_decay : 0,
+                        .step = update.step + 1,
+                        .gradient_scale = update.gradient_scale});
     }
   }
   groups.weights_updated();

@@ -7,26 +7,29 @@
 
 namespace drover {
 
-// Adds the squares of all gradients of this rank's shards to sum [1] float64. Each element of the model is in exactly one shard of
-// the group axis and equal along replicate; so summing over Connections::group (and nothing else) gives the squared norm.
+// Adds the squares of all gradients of this rank's shards to sum [1] float64. Each element of the model is in
+// exactly one shard of the group axis and equal along replicate; so summing over Connections::group (and
+// nothing else) gives the squared norm.
 void add_gradient_squares(const Exec& exec, const ParameterGroups& groups, const Tensor& sum);
 
-// What gradients are multiplied by: 1 / targets, times clip_norm / norm when the norm of the normalised gradient is above it. `targets` is the
-// global number of valid targets; 0 gives 0, an update by decay and momentum alone.
+// What gradients are multiplied by: 1 / targets, times clip_norm / norm when the norm of the normalised
+// gradient is above it. `targets` is the global number of valid targets; 0 gives 0, an update by decay and
+// momentum alone.
 struct GradientScale {
-  double norm = 0;        // of the normalised gradient, before clipping
+  double norm = 0;  // of the normalised gradient, before clipping
   double factor = 0;
 };
 GradientScale gradient_scale(double sum_of_squares, std::int64_t targets, double clip_norm);
 
-// One AdamW step (core/backend.h has the formula) on masters, moments and working weights of every shard. `step` counts from 0;
-// decay applies to the parameters whose row of the table says so. Marks gathered weights out of date.
+// One AdamW step (core/backend.h has the formula) on masters, moments and working weights of every shard.
+// `step` counts from 0; decay applies to the parameters whose row of the table says so. Marks gathered
+// weights out of date.
 struct OptimizerStep {
   std::int64_t step = 0;
   double lr = 0;
   double gradient_scale = 1;
 };
-void apply_adamw(const Exec& exec, const OptimizerConfig& config, const std::vector<ParameterLayout>& table, ParameterGroups& groups,
-                 const OptimizerStep& update);
+void apply_adamw(const Exec& exec, const OptimizerConfig& config, const std::vector<ParameterLayout>& table,
+                 ParameterGroups& groups, const OptimizerStep& update);
 
 }  // namespace drover

@@ -42,15 +42,18 @@ void validate(const OptimizerConfig& c, std::int64_t total_steps) {
     throw usage_error("optimizer.schedule is '", c.schedule, "'; use cosine, linear, wsd or constant");
   require(c.warmup_steps >= 0, "warmup_steps", static_cast<double>(c.warmup_steps), "at least 0");
   if (c.decay_steps && (*c.decay_steps < 1 || c.warmup_steps + *c.decay_steps > total_steps))
-    throw usage_error("optimizer.decay_steps is ", *c.decay_steps, "; with ", c.warmup_steps, " warm-up steps in a run of ", total_steps,
-                      " it can be 1 to ", total_steps - c.warmup_steps);
+    throw usage_error("optimizer.decay_steps is ", *c.decay_steps, "; with ", c.warmup_steps,
+                      " warm-up steps in a run of ", total_steps, " it can be 1 to ",
+                      total_steps - c.warmup_steps);
 }
 
 double learning_rate(const OptimizerConfig& c, std::int64_t step, std::int64_t total_steps) {
-  if (step < c.warmup_steps) return c.lr * static_cast<double>(step + 1) / static_cast<double>(c.warmup_steps);
+  if (step < c.warmup_steps)
+    return c.lr * static_cast<double>(step + 1) / static_cast<double>(c.warmup_steps);
   if (c.schedule == "constant") return c.lr;
   const Decay decay = decay_of(c, total_steps);
-  const double p = std::clamp(static_cast<double>(step - decay.begin) / static_cast<double>(decay.steps), 0.0, 1.0);
+  const double p =
+      std::clamp(static_cast<double>(step - decay.begin) / static_cast<double>(decay.steps), 0.0, 1.0);
   const double left = c.schedule == "cosine" ? (1 + std::cos(std::numbers::pi * p)) / 2 : 1 - p;
   return c.lr * (c.min_lr_ratio + (1 - c.min_lr_ratio) * left);
 }

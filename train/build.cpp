@@ -8,19 +8,24 @@ namespace drover {
 
 namespace {
 
-// Layouts whose execution is not there yet are refused here, by name, before anything is allocated (docs/design.md, "not there yet").
+// Layouts whose execution is not there yet are refused here, by name, before anything is allocated
+// (docs/design.md, "not there yet").
 void refuse_unbuilt_axes(const Mesh& mesh, const ParallelConfig& parallel) {
   for (Axis axis : {Axis::tensor, Axis::context, Axis::pipeline})
     if (mesh.size(axis) != 1)
-      throw usage_error("parallel.", name_of(axis), " is ", mesh.size(axis), ", which this version cannot run yet; set it to 1 and use "
+      throw usage_error("parallel.", name_of(axis), " is ", mesh.size(axis),
+                        ", which this version cannot run yet; set it to 1 and use "
                         "parallel.shard and parallel.replicate");
   if (parallel.virtual_stages != 1 || parallel.run_length || !parallel.schedule_file.empty())
-    throw usage_error("parallel.virtual_stages, run_length and schedule_file need a pipeline, which this version cannot run yet");
+    throw usage_error(
+        "parallel.virtual_stages, run_length and schedule_file need a pipeline, which this version cannot "
+        "run yet");
 }
 
 StageOptions stage_options(const Config& config, const Loader& loader) {
   std::int64_t longest = config.train.sequence_length;
-  for (const PhaseConfig& phase : config.phases) longest = std::max(longest, phase.sequence_length.value_or(0));
+  for (const PhaseConfig& phase : config.phases)
+    longest = std::max(longest, phase.sequence_length.value_or(0));
   return {.model = config.model,
           .compute = dtype_named(config.train.dtype),
           .recompute = recompute_named(config.train.recompute),
@@ -30,7 +35,8 @@ StageOptions stage_options(const Config& config, const Loader& loader) {
 
 LoaderOptions loader_options(const Training& t) {
   LoaderOptions options{.phases = sampler_phases(t.config),
-                        .feed = {.seed = static_cast<std::uint64_t>(t.config.run.seed), .region_tokens = t.config.data.region_tokens},
+                        .feed = {.seed = static_cast<std::uint64_t>(t.config.run.seed),
+                                 .region_tokens = t.config.data.region_tokens},
                         .data_rank = t.mesh.data_rank(t.at),
                         .data_ranks = t.mesh.data_ranks(),
                         .microbatch_sequences = static_cast<int>(t.config.train.microbatch_sequences)};
@@ -40,36 +46,48 @@ LoaderOptions loader_options(const Training& t) {
 
 std::unique_ptr<Holdout> make_holdout(const Training& t, Memory& host) {
   if (!t.holdout_source) return nullptr;
-  return std::make_unique<Holdout>(host, *t.holdout_source,
-                                   HoldoutOptions{.sequence_length = t.config.train.sequence_length,
-                                                  .max_rows = t.config.eval.sequences,
-                                                  .data_rank = t.mesh.data_rank(t.at),
-                                                  .data_ranks = t.mesh.data_ranks(),
-                                                  .microbatch_sequences = static_cast<int>(t.config.train.microbatch_sequences)});
+  return std::make_unique<Holdout>(
+      host, *t.holdout_source,
+      HoldoutOptions{.sequence_length = t.config.train.sequence_length,
+                     .max_rows = t.config.eval.sequences,
+                     .data_rank = t.mesh.data_rank(t.at),
+                     .data_ranks = t.mesh.data_ranks(),
+                     .microbatch_sequences = static_cast<int>(t.config.train.microbatch_sequences)});
 }
 
 AxisValues axis_sizes(const ParallelConfig& p) {
   const auto narrow = [](std::int64_t value) { return static_cast<int>(value); };
-  return {.tensor = narrow(p.tensor), .context = narrow(p.context), .pipeline = narrow(p.pipeline), .shard = narrow(p.shard),
+  return {.tensor = narrow(p.tensor),
+          .context = narrow(p.context),
+          .pipeline = narrow(p.pipeline),
+          .shard = narrow(p.shard),
           .replicate = narrow(p.replicate)};
 }
 
 }  // namespace
 
 // The order, and why:
-//  1. the mesh and the table of layouts are values: whatever is illegal is refused while nothing is allocated;
+//  1. the mesh and the table of layouts are values: whatever is illegal is refused while nothing is
+//  allocated;
 //  2. communicators next, because everything that is sized depends on this rank's place;
-//  3. data before the model: the loader starts to read the first step on its thread, and knows the largest microbatch;
-//  4. the stage is measured by running it on shape-only tensors, so scratch and saved slots are exactly as large as needed;
-//  5. parameter groups and stage are allocated, then masters are drawn (a checkpoint overwrites them: launch/ decides).
+//  3. data before the model: the loader starts to read the first step on its thread, and knows the largest
+//  microbatch;
+//  4. the stage is measured by running it on shape-only tensors, so scratch and saved slots are exactly as
+//  large as needed;
+//  5. parameter groups and stage are allocated, then masters are drawn (a checkpoint overwrites them: launch/
+//  decides).
 std::unique_ptr<Training> build_training(const Config& config, const Platform& platform) {
   Mesh mesh = Mesh::fitting(platform.world.size(), axis_sizes(config.parallel));
   refuse_unbuilt_axes(mesh, config.parallel);
   const std::int64_t steps = total_steps(config);
   validate(config.optimizer, steps);
   const AxisValues at = mesh.coordinate(platform.world.rank());
-  auto t = std::unique_ptr<Training>(new Training{.config = config, .total_steps = steps, .mesh = mesh, .at = at,
-                                                  .table = parameter_table(config.model, mesh.size(Axis::tensor))});
+  auto t = std::unique_ptr<Training>(
+      new Training{.config = config,
+                   .total_steps = steps,
+                   .mesh = mesh,
+                   .at = at,
+                   .table = parameter_table(config.model, mesh.size(Axis::tensor))});
 
   t->connections = connect(t->mesh, platform.world);
 
@@ -79,20 +97,23 @@ std::unique_ptr<Training> build_training(const Config& config, const Platform& p
   t->holdout = make_holdout(*t, platform.host);
 
   const StageOptions options = stage_options(config, *t->loader);
-  const Timeline timeline = single_rank_timeline(schedule_named(config.parallel.schedule), static_cast<int>(t->loader->max_microbatches()));
+  const Timeline timeline = single_rank_timeline(schedule_named(config.parallel.schedule),
+                                                 static_cast<int>(t->loader->max_microbatches()));
   const StageSizes sizes = measure_stage(options, count_slots(timeline), platform.backend);
 
   Memory& device = platform.backend.memory();
   t->groups = std::make_unique<ParameterGroups>(
       device, *t->connections.group, *t->connections.replicate,
-      ParameterGroupsOptions{.layouts = group_layouts(config.model, t->table, at.tensor, mesh.size(Axis::tensor), mesh.group_shards()),
+      ParameterGroupsOptions{.layouts = group_layouts(config.model, t->table, at.tensor,
+                                                      mesh.size(Axis::tensor), mesh.group_shards()),
                              .compute = options.compute,
                              .zero = zero_numbered(config.parallel.zero)});
   t->scratch_buffer = Buffer(device, sizes.scratch_bytes, MemoryCategory::scratch);
   t->scratch = Arena(t->scratch_buffer, device.device());
   t->stage = std::make_unique<LlamaStage>(device, options, sizes, *t->groups);
   t->numbers_buffer = Buffer(device, 2 * Arena::kAlignment, MemoryCategory::scratch);
-  initialise({platform.backend, t->scratch}, t->table, *t->groups, static_cast<std::uint64_t>(config.run.seed));
+  initialise({platform.backend, t->scratch}, t->table, *t->groups,
+             static_cast<std::uint64_t>(config.run.seed));
   return t;
 }
 

@@ -1,5 +1,6 @@
-// Everything a run is configured by: one struct per component, declared here where the component has no settings of its own page. Read from YAML
-// by launch/run_config.h; keys, defaults and meanings users see are generated from there into docs/config.md.
+// Everything a run is configured by: one struct per component, declared here where the component has no
+// settings of its own page. Read from YAML by launch/run_config.h; keys, defaults and meanings users see are
+// generated from there into docs/config.md.
 #pragma once
 
 #include <cstdint>
@@ -16,35 +17,36 @@ namespace drover {
 
 struct RunSection {
   std::string name = "run";
-  std::string dir;                                   // default: runs/<name>
+  std::string dir;  // default: runs/<name>
   std::int64_t seed = 1;
 };
 
 struct SourceConfig {
-  std::string store;                                 // path of a token store
+  std::string store;  // path of a token store
   double weight = 1;
 };
 
 struct DataConfig {
-  std::string tokenizer;                             // path of tokenizer.json or a tiktoken .model
+  std::string tokenizer;  // path of tokenizer.json or a tiktoken .model
   std::vector<SourceConfig> sources;
-  std::optional<SyntheticOptions> synthetic;         // instead of sources
-  std::string holdout;                               // path of a token store; empty: no evaluation
-  std::int64_t region_tokens = 64'000'000;           // a source is shuffled region by region
+  std::optional<SyntheticOptions> synthetic;  // instead of sources
+  std::string holdout;                        // path of a token store; empty: no evaluation
+  std::int64_t region_tokens = 64'000'000;    // a source is shuffled region by region
 };
 
 struct TrainConfig {
-  std::string dtype = "bfloat16";                    // bfloat16 | float32 | float64
+  std::string dtype = "bfloat16";  // bfloat16 | float32 | float64
   std::int64_t sequence_length = 0;
   std::int64_t batch_tokens = 0;
   std::int64_t microbatch_sequences = 1;
-  std::optional<std::int64_t> steps;                 // exactly one of steps and tokens
+  std::optional<std::int64_t> steps;  // exactly one of steps and tokens
   std::optional<std::int64_t> tokens;
-  std::string recompute = "none";                    // none | selective | full
+  std::string recompute = "none";  // none | selective | full
 };
 
 struct ParallelConfig {
-  std::int64_t tensor = 1, context = 1, pipeline = 1, replicate = 1, shard = -1;   // shard -1: the rest of the ranks
+  std::int64_t tensor = 1, context = 1, pipeline = 1, replicate = 1,
+               shard = -1;  // shard -1: the rest of the ranks
   std::int64_t zero = 2;
   std::string schedule = "1f1b";
   std::int64_t virtual_stages = 1;
@@ -55,14 +57,14 @@ struct ParallelConfig {
 };
 
 struct CheckpointConfig {
-  std::int64_t every_steps = 500;                    // 0 when `every` is a duration
+  std::int64_t every_steps = 500;  // 0 when `every` is a duration
   double every_seconds = 0;
   std::int64_t keep = 3;
 };
 
 struct EvalConfig {
-  std::int64_t every = 500;                          // steps; 0: only at the end
-  std::int64_t sequences = 64;                       // rows of the hold-out; 0: all of it
+  std::int64_t every = 500;     // steps; 0: only at the end
+  std::int64_t sequences = 64;  // rows of the hold-out; 0: all of it
 };
 
 struct PhaseConfig {
@@ -73,7 +75,7 @@ struct PhaseConfig {
 
 struct Config {
   RunSection run;
-  std::string device = "auto";                       // auto | cpu | cuda
+  std::string device = "auto";  // auto | cpu | cuda
   ModelConfig model;
   DataConfig data;
   TrainConfig train;

@@ -9,19 +9,24 @@ namespace drover {
 namespace {
 
 void require_batch(std::int64_t sequence_length, std::int64_t batch_tokens, const std::string& where) {
-  if (sequence_length < 1) throw usage_error(where, "sequence_length is ", sequence_length, "; it must be at least 1");
+  if (sequence_length < 1)
+    throw usage_error(where, "sequence_length is ", sequence_length, "; it must be at least 1");
   if (batch_tokens < sequence_length || batch_tokens % sequence_length != 0)
-    throw usage_error(where, "batch_tokens is ", batch_tokens, "; it must be a positive multiple of sequence_length = ", sequence_length,
-                      "; nearest: ", std::max<std::int64_t>(1, batch_tokens / sequence_length) * sequence_length);
+    throw usage_error(
+        where, "batch_tokens is ", batch_tokens,
+        "; it must be a positive multiple of sequence_length = ", sequence_length,
+        "; nearest: ", std::max<std::int64_t>(1, batch_tokens / sequence_length) * sequence_length);
 }
 
 // The weights of a phase for all sources of the run: 0 for those it does not name.
 std::vector<double> phase_weights(const DataConfig& data, const std::vector<SourceConfig>& named) {
   std::vector<double> weights(data.sources.size(), 0.0);
   for (const SourceConfig& source : named) {
-    const auto found = std::find_if(data.sources.begin(), data.sources.end(), [&](const SourceConfig& s) { return s.store == source.store; });
+    const auto found = std::find_if(data.sources.begin(), data.sources.end(),
+                                    [&](const SourceConfig& s) { return s.store == source.store; });
     if (found == data.sources.end())
-      throw usage_error("phases: source '", source.store, "' is not in data.sources; list it there with weight 0 so that its feed has a place");
+      throw usage_error("phases: source '", source.store,
+                        "' is not in data.sources; list it there with weight 0 so that its feed has a place");
     weights[static_cast<std::size_t>(found - data.sources.begin())] = source.weight;
   }
   return weights;
@@ -29,24 +34,27 @@ std::vector<double> phase_weights(const DataConfig& data, const std::vector<Sour
 
 void check_vocabulary(const TokenSource& source, const std::string& path, const Config& config) {
   if (source.vocab_size() > config.model.vocab_size)
-    throw input_error(path, " was made with a vocabulary of ", source.vocab_size(), " tokens, model.vocab_size is ", config.model.vocab_size,
+    throw input_error(path, " was made with a vocabulary of ", source.vocab_size(),
+                      " tokens, model.vocab_size is ", config.model.vocab_size,
                       "; prepare it with this model's tokenizer or raise model.vocab_size");
 }
 
-void check_same_tokenizer(const TokenSource& a, const TokenSource& b, const std::string& path_a, const std::string& path_b) {
+void check_same_tokenizer(const TokenSource& a, const TokenSource& b, const std::string& path_a,
+                          const std::string& path_b) {
   if (a.tokenizer_digest() != b.tokenizer_digest())
-    throw input_error(path_b, " was made with another tokenizer (", b.tokenizer_digest(), ") than ", path_a, " (", a.tokenizer_digest(),
-                      "); prepare both with one tokenizer");
+    throw input_error(path_b, " was made with another tokenizer (", b.tokenizer_digest(), ") than ", path_a,
+                      " (", a.tokenizer_digest(), "); prepare both with one tokenizer");
 }
 
 }  // namespace
 
 std::vector<Phase> sampler_phases(const Config& config) {
   const bool synthetic = config.data.synthetic.has_value();
-  Phase phase{.from_tokens = 0,
-              .sequence_length = config.train.sequence_length,
-              .batch_tokens = config.train.batch_tokens,
-              .weights = synthetic ? std::vector<double>{1.0} : phase_weights(config.data, config.data.sources)};
+  Phase phase{
+      .from_tokens = 0,
+      .sequence_length = config.train.sequence_length,
+      .batch_tokens = config.train.batch_tokens,
+      .weights = synthetic ? std::vector<double>{1.0} : phase_weights(config.data, config.data.sources)};
   require_batch(phase.sequence_length, phase.batch_tokens, "train.");
   std::vector<Phase> phases{phase};
   for (const PhaseConfig& change : config.phases) {
@@ -69,7 +77,8 @@ std::int64_t total_steps(const Config& config) {
   std::int64_t tokens = 0, steps = 0;
   for (std::size_t p = 0; p < sampler.phases().size(); ++p) {
     const bool last = p + 1 == sampler.phases().size();
-    const std::int64_t end = last ? *config.train.tokens : std::min(*config.train.tokens, sampler.phases()[p + 1].from_tokens);
+    const std::int64_t end =
+        last ? *config.train.tokens : std::min(*config.train.tokens, sampler.phases()[p + 1].from_tokens);
     const std::int64_t batch = sampler.phases()[p].batch_tokens;
     const std::int64_t count = std::max<std::int64_t>(0, (end - tokens + batch - 1) / batch);
     steps += count;

@@ -14,9 +14,7 @@ struct Trainer::Sums {
   double squares = 0, loss = 0, stop = 0;
 };
 
-Tensor Trainer::float_numbers() const {
-  return t_.numbers_buffer.tensor(DType::float64, {3});
-}
+Tensor Trainer::float_numbers() const { return t_.numbers_buffer.tensor(DType::float64, {3}); }
 
 Tensor Trainer::integer_numbers() const {
   return t_.numbers_buffer.tensor(DType::int64, {1}, Arena::kAlignment);
@@ -61,20 +59,29 @@ StepReport Trainer::step(bool stop) {
 
   const std::int64_t targets = *counted.as<std::int64_t>();
   const GradientScale scale = gradient_scale(sums.squares, targets, t_.config.optimizer.clip_norm);
-  StepReport report{.step = completed_ + 1, .tokens = t_.loader->state().tokens, .batch_tokens = batch.batch_tokens, .targets = targets,
-                    .attended_pairs = batch.step_attended_pairs, .loss = targets > 0 ? sums.loss / static_cast<double>(targets) : 0,
-                    .grad_norm = scale.norm, .lr = learning_rate(t_.config.optimizer, completed_, t_.total_steps), .stop = sums.stop > 0};
+  StepReport report{.step = completed_ + 1,
+                    .tokens = t_.loader->state().tokens,
+                    .batch_tokens = batch.batch_tokens,
+                    .targets = targets,
+                    .attended_pairs = batch.step_attended_pairs,
+                    .loss = targets > 0 ? sums.loss / static_cast<double>(targets) : 0,
+                    .grad_norm = scale.norm,
+                    .lr = learning_rate(t_.config.optimizer, completed_, t_.total_steps),
+                    .stop = sums.stop > 0};
   if (!std::isfinite(report.loss) || !std::isfinite(report.grad_norm))
-    throw Error(Exit::diverged, cat("step ", report.step, ": loss ", report.loss, " and gradient norm ", report.grad_norm,
-                                    " are not finite; restart from an earlier checkpoint with a lower optimizer.lr or a longer warm-up"));
-  apply_adamw(exec_, t_.config.optimizer, t_.table, *t_.groups, {.step = completed_, .lr = report.lr, .gradient_scale = scale.factor});
+    throw Error(Exit::diverged,
+                cat("step ", report.step, ": loss ", report.loss, " and gradient norm ", report.grad_norm,
+                    " are not finite; restart from an earlier checkpoint with a lower optimizer.lr or a "
+                    "longer warm-up"));
+  apply_adamw(exec_, t_.config.optimizer, t_.table, *t_.groups,
+              {.step = completed_, .lr = report.lr, .gradient_scale = scale.factor});
   ++completed_;
   return report;
 }
 
 std::optional<double> Trainer::evaluate(FunctionRef<bool()> stop) {
   DROVER_CHECK(t_.holdout != nullptr, "no hold-out");
-  const Tensor numbers = float_numbers();   // loss, targets, stop
+  const Tensor numbers = float_numbers();  // loss, targets, stop
   double targets = 0;
   t_.stage->begin_step(exec_, {});
   for (std::int64_t i = 0; i < t_.holdout->microbatches(); ++i) {
@@ -101,11 +108,17 @@ std::vector<StateEntry> Trainer::state_entries() const {
   std::vector<StateEntry> entries;
   for (int g = 0; g < t_.groups->count(); ++g) {
     const GroupShard& shard = t_.groups->shard(g);
-    for (const FlatBox& piece : boxes_of_range(t_.groups->layout(g), shard.begin, shard.begin + shard.master.dims[0])) {
+    for (const FlatBox& piece :
+         boxes_of_range(t_.groups->layout(g), shard.begin, shard.begin + shard.master.dims[0])) {
       const ParameterLayout& parameter = t_.table[static_cast<std::size_t>(piece.parameter)];
       const auto add = [&](const char* slot, const Tensor& flat) {
-        entries.push_back({.name = parameter.name, .slot = slot, .dtype = flat.dtype, .shape = parameter.shape, .dims = parameter.dims,
-                           .box = piece.box, .data = flat.slice(0, piece.offset, piece.offset + piece.box.numel())});
+        entries.push_back({.name = parameter.name,
+                           .slot = slot,
+                           .dtype = flat.dtype,
+                           .shape = parameter.shape,
+                           .dims = parameter.dims,
+                           .box = piece.box,
+                           .data = flat.slice(0, piece.offset, piece.offset + piece.box.numel())});
       };
       add("weight", shard.master);
       add("moment1", shard.moment1);
@@ -127,8 +140,10 @@ void Trainer::resume(const RunState& state) {
   std::vector<std::int64_t> positions;
   for (std::size_t i = 0; i < t_.sources.size(); ++i) {
     if (i >= state.feeds.size() || state.feeds[i].source != t_.sources[i]->name())
-      throw input_error("the checkpoint's source ", i, " is ", i < state.feeds.size() ? state.feeds[i].source : "missing", ", the configuration's is ",
-                        t_.sources[i]->name(), "; a run resumes on the token stores it was started with");
+      throw input_error("the checkpoint's source ", i, " is ",
+                        i < state.feeds.size() ? state.feeds[i].source : "missing",
+                        ", the configuration's is ", t_.sources[i]->name(),
+                        "; a run resumes on the token stores it was started with");
     positions.push_back(state.feeds[i].position);
   }
   t_.loader->seek(t_.loader->sampler().resume(state.step, state.tokens, state.rows, std::move(positions)));

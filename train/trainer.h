@@ -11,33 +11,36 @@ namespace drover {
 
 // Equal on all ranks.
 struct StepReport {
-  std::int64_t step = 0;                  // completed updates, this one included
-  std::int64_t tokens = 0;                // input positions trained on so far
-  std::int64_t batch_tokens = 0;          // of this step
-  std::int64_t targets = 0;               // valid targets of this step: what the loss is a mean over
+  std::int64_t step = 0;          // completed updates, this one included
+  std::int64_t tokens = 0;        // input positions trained on so far
+  std::int64_t batch_tokens = 0;  // of this step
+  std::int64_t targets = 0;       // valid targets of this step: what the loss is a mean over
   std::int64_t attended_pairs = 0;
-  double loss = 0;                        // nats per target, before the update
-  double grad_norm = 0;                   // before clipping
+  double loss = 0;       // nats per target, before the update
+  double grad_norm = 0;  // before clipping
   double lr = 0;
-  bool stop = false;                      // some rank asked to stop after this step
+  bool stop = false;  // some rank asked to stop after this step
 };
 
 class Trainer {
  public:
   // Both outlive this.
-  Trainer(Training& training, const Platform& platform) : t_(training), platform_(platform), exec_{.backend = platform.backend, .scratch = training.scratch} {}
+  Trainer(Training& training, const Platform& platform)
+      : t_(training), platform_(platform), exec_{.backend = platform.backend, .scratch = training.scratch} {}
 
-  // Trains one step. `stop` is this rank's wish to stop; the step's own reduction makes it everybody's. Throws Error{diverged} on
-  // every rank when loss or gradient norm is not finite; the weights are then those before the step.
+  // Trains one step. `stop` is this rank's wish to stop; the step's own reduction makes it everybody's.
+  // Throws Error{diverged} on every rank when loss or gradient norm is not finite; the weights are then those
+  // before the step.
   StepReport step(bool stop);
   bool finished() const { return completed_ >= t_.total_steps; }
   std::int64_t completed_steps() const { return completed_; }
 
-  // Mean loss in nats per target over the hold-out rows of the configuration, the same on all ranks. `stop` says whether this rank was asked
-  // to stop: then evaluation ends early on all ranks, with nothing.
+  // Mean loss in nats per target over the hold-out rows of the configuration, the same on all ranks. `stop`
+  // says whether this rank was asked to stop: then evaluation ends early on all ranks, with nothing.
   std::optional<double> evaluate(FunctionRef<bool()> stop);
 
-  // What a checkpoint holds of this rank: masters and moments of its shards as boxes of logical parameters. Views into the run's memory.
+  // What a checkpoint holds of this rank: masters and moments of its shards as boxes of logical parameters.
+  // Views into the run's memory.
   std::vector<StateEntry> state_entries() const;
   // Only one copy along the replicate axis writes.
   bool writes_state() const { return t_.at.replicate == 0; }

@@ -1,4 +1,5 @@
-// One rank's training, composed: the page that says in which order everything is put together, and why, is build.cpp.
+// One rank's training, composed: the page that says in which order everything is put together, and why, is
+// build.cpp.
 #pragma once
 
 #include <memory>
@@ -13,7 +14,8 @@
 
 namespace drover {
 
-// What a run stands on: made by launch/ (or by a test) and outlives everything below. Device memory and backend belong together.
+// What a run stands on: made by launch/ (or by a test) and outlives everything below. Device memory and
+// backend belong together.
 struct Platform {
   Communicator& world;
   Backend& backend;
@@ -26,22 +28,23 @@ struct Training {
   Config config;
   std::int64_t total_steps = 0;
   Mesh mesh;
-  AxisValues at;                                       // this rank's coordinate
+  AxisValues at;  // this rank's coordinate
   ParameterTable table;
   Connections connections;
-  std::vector<std::unique_ptr<TokenSource>> sources;   // in config order
-  std::unique_ptr<TokenSource> holdout_source;         // null when the configuration names none
+  std::vector<std::unique_ptr<TokenSource>> sources;  // in config order
+  std::unique_ptr<TokenSource> holdout_source;        // null when the configuration names none
   std::unique_ptr<Loader> loader;
   std::unique_ptr<Holdout> holdout;
   std::unique_ptr<ParameterGroups> groups;
   Buffer scratch_buffer;
   Arena scratch;
   std::unique_ptr<LlamaStage> stage;
-  Buffer numbers_buffer;                               // the scalars that ranks add up in a step
+  Buffer numbers_buffer;  // the scalars that ranks add up in a step
 };
 
-// Composes all of the above for this rank, weights initialised from the seed, positioned before step 0. Collective over the world. Illegal
-// layouts and sizes are refused (Error{usage}) before anything large is allocated.
+// Composes all of the above for this rank, weights initialised from the seed, positioned before step 0.
+// Collective over the world. Illegal layouts and sizes are refused (Error{usage}) before anything large is
+// allocated.
 std::unique_ptr<Training> build_training(const Config& config, const Platform& platform);
 
 // Steps the configuration asks for, from train.steps or train.tokens and the phases.
@@ -49,7 +52,8 @@ std::int64_t total_steps(const Config& config);
 // The phases as the sampler wants them; the first is the configuration's own train and data sections.
 std::vector<Phase> sampler_phases(const Config& config);
 
-// The sources in config order, opened and checked against the model's vocabulary and each other's tokenizer. Error{input} says what to do.
+// The sources in config order, opened and checked against the model's vocabulary and each other's tokenizer.
+// Error{input} says what to do.
 std::vector<std::unique_ptr<TokenSource>> open_sources(const Config& config, FileSystem& files);
 std::unique_ptr<TokenSource> open_holdout(const Config& config, FileSystem& files);
 

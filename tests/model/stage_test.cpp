@@ -26,10 +26,14 @@ struct Case {
 };
 
 std::vector<Case> cases() {
-  std::vector<Case> all{{"grouped queries", tiny_model()}, {"tied", tiny_model()}, {"multi-head", tiny_model()}, {"scaled rope", tiny_model()}};
+  std::vector<Case> all{{"grouped queries", tiny_model()},
+                        {"tied", tiny_model()},
+                        {"multi-head", tiny_model()},
+                        {"scaled rope", tiny_model()}};
   all[1].model.tie_word_embeddings = true;
   all[2].model.num_key_value_heads = 3;
-  all[3].model.rope_scaling = RopeScaling{.factor = 4, .low_freq_factor = 1, .high_freq_factor = 4, .original_max_position_embeddings = 8};
+  all[3].model.rope_scaling = RopeScaling{
+      .factor = 4, .low_freq_factor = 1, .high_freq_factor = 4, .original_max_position_embeddings = 8};
   return all;
 }
 
@@ -70,20 +74,25 @@ TEST_CASE("recompute policies give the same bits") {
     INFO(name_of(compute));
     Documents documents({12, 1, 20}, tiny_model().vocab_size);
     const auto kept = gradients_of({.model = wide_model(), .compute = compute}, {documents.microbatch()});
-    CHECK((gradients_of({.model = wide_model(), .compute = compute, .recompute = Recompute::selective}, {documents.microbatch()}) == kept));
-    CHECK((gradients_of({.model = wide_model(), .compute = compute, .recompute = Recompute::full}, {documents.microbatch()}) == kept));
+    CHECK((gradients_of({.model = wide_model(), .compute = compute, .recompute = Recompute::selective},
+                        {documents.microbatch()}) == kept));
+    CHECK((gradients_of({.model = wide_model(), .compute = compute, .recompute = Recompute::full},
+                        {documents.microbatch()}) == kept));
   }
 }
 
 TEST_CASE("schedules and split backward of four microbatches give equal gradients") {
   for (Recompute recompute : {Recompute::none, Recompute::selective, Recompute::full}) {
     std::vector<Documents> documents;
-    for (unsigned seed = 0; seed < 4; ++seed) documents.push_back(Documents({7, 3, static_cast<int>(seed) + 1}, tiny_model().vocab_size, seed));
+    for (unsigned seed = 0; seed < 4; ++seed)
+      documents.push_back(Documents({7, 3, static_cast<int>(seed) + 1}, tiny_model().vocab_size, seed));
     std::vector<Microbatch> batch;
     for (Documents& d : documents) batch.push_back(d.microbatch());
     const auto alternating = gradients_of({.model = wide_model(), .recompute = recompute}, batch);
-    CHECK((gradients_of({.model = wide_model(), .recompute = recompute, .schedule = Schedule::gpipe}, batch) == alternating));
-    CHECK((gradients_of({.model = wide_model(), .recompute = recompute, .schedule = Schedule::gpipe_split}, batch) == alternating));
+    CHECK((gradients_of({.model = wide_model(), .recompute = recompute, .schedule = Schedule::gpipe},
+                        batch) == alternating));
+    CHECK((gradients_of({.model = wide_model(), .recompute = recompute, .schedule = Schedule::gpipe_split},
+                        batch) == alternating));
   }
 }
 
@@ -92,7 +101,9 @@ TEST_CASE("bits do not depend on the number of threads") {
     INFO(name_of(compute));
     Documents documents({100, 1, 60, 95}, tiny_model().vocab_size);
     const auto alone = gradients_of({.model = wide_model(), .compute = compute}, {documents.microbatch()});
-    for (int threads : {2, 3, 8}) CHECK((gradients_of({.model = wide_model(), .compute = compute, .threads = threads}, {documents.microbatch()}) == alone));
+    for (int threads : {2, 3, 8})
+      CHECK((gradients_of({.model = wide_model(), .compute = compute, .threads = threads},
+                          {documents.microbatch()}) == alone));
   }
 }
 
@@ -107,7 +118,8 @@ TEST_CASE("logits are what the loss is made of") {
   ModelRig rig({}, {documents.microbatch()});
   const Microbatch& batch = rig.batch()[0];
   std::vector<double> logits(static_cast<std::size_t>(batch.size() * tiny_model().vocab_size));
-  rig.stage().logits(rig.exec(), batch, 0, Tensor::of(logits.data(), {batch.size(), tiny_model().vocab_size}));
+  rig.stage().logits(rig.exec(), batch, 0,
+                     Tensor::of(logits.data(), {batch.size(), tiny_model().vocab_size}));
   double loss = 0;
   for (std::int64_t i = 0; i < batch.size(); ++i) {
     const std::int32_t target = batch.targets.as<std::int32_t>()[i];

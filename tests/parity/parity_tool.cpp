@@ -1,5 +1,6 @@
-// Trains a small Llama in float64 and writes everything a reference needs to do the same: the first weights, what was fed, logits, loss,
-// gradients, and the weights after 20 steps, as .npy files. tests/parity/pytorch_test.py does it again in PyTorch.
+// Trains a small Llama in float64 and writes everything a reference needs to do the same: the first weights,
+// what was fed, logits, loss, gradients, and the weights after 20 steps, as .npy files.
+// tests/parity/pytorch_test.py does it again in PyTorch.
 //
 //   parity_tool OUT key=value ...     keys: d l h k e f v tied theta factor original seed rows length
 #include <cstdio>
@@ -14,14 +15,24 @@ namespace drover::testing {
 namespace {
 
 // NumPy's .npy format, version 1.0.
-void write_npy(const std::filesystem::path& path, const char* descr, const std::vector<std::int64_t>& shape, const void* data, std::size_t bytes) {
+void write_npy(const std::filesystem::path& path, const char* descr, const std::vector<std::int64_t>& shape,
+               const void* data, std::size_t bytes) {
   std::string dims;
   for (std::int64_t n : shape) dims += std::to_string(n) + ",";
   std::string header = cat("{'descr': '", descr, "', 'fortran_order': False, 'shape': (", dims, "), }");
   header.resize((10 + header.size() + 1 + 63) / 64 * 64 - 10 - 1, ' ');
   header += '\n';
   std::ofstream out(path, std::ios::binary);
-  const char magic[] = {'\x93', 'N', 'U', 'M', 'P', 'Y', 1, 0, static_cast<char>(header.size() & 255), static_cast<char>(header.size() >> 8)};
+  const char magic[] = {'\x93',
+                        'N',
+                        'U',
+                        'M',
+                        'P',
+                        'Y',
+                        1,
+                        0,
+                        static_cast<char>(header.size() & 255),
+                        static_cast<char>(header.size() >> 8)};
   out.write(magic, sizeof magic);
   out << header;
   out.write(static_cast<const char*>(data), static_cast<std::streamsize>(bytes));
@@ -30,30 +41,45 @@ void write_npy(const std::filesystem::path& path, const char* descr, const std::
 
 void write_tensor(const std::filesystem::path& path, const Tensor& x) {
   const char* descr = x.dtype == DType::int32 ? "<i4" : "<f8";
-  write_npy(path, descr, {x.dims.begin(), x.dims.begin() + x.rank}, x.data, static_cast<std::size_t>(x.bytes()));
+  write_npy(path, descr, {x.dims.begin(), x.dims.begin() + x.rank}, x.data,
+            static_cast<std::size_t>(x.bytes()));
 }
 
-void write_parameters(const std::filesystem::path& folder, const std::map<std::string, std::vector<double>>& parameters) {
+void write_parameters(const std::filesystem::path& folder,
+                      const std::map<std::string, std::vector<double>>& parameters) {
   std::filesystem::create_directories(folder);
   for (const auto& [name, values] : parameters)
-    write_npy(folder / (name + ".npy"), "<f8", {static_cast<std::int64_t>(values.size())}, values.data(), values.size() * 8);
+    write_npy(folder / (name + ".npy"), "<f8", {static_cast<std::int64_t>(values.size())}, values.data(),
+              values.size() * 8);
 }
 
 Config configured(int argc, char** argv) {
   Config config = tiny_config();
-  std::map<std::string, double> v{{"d", 24}, {"l", 2}, {"h", 3}, {"k", 1}, {"e", 0}, {"f", 20}, {"v", 37}, {"tied", 0}, {"theta", 10000},
-                                  {"factor", 0}, {"original", 16}, {"seed", 1}, {"rows", 6}, {"length", 24}, {"steps", 20}};
+  std::map<std::string, double> v{{"d", 24},        {"l", 2},       {"h", 3},         {"k", 1},
+                                  {"e", 0},         {"f", 20},      {"v", 37},        {"tied", 0},
+                                  {"theta", 10000}, {"factor", 0},  {"original", 16}, {"seed", 1},
+                                  {"rows", 6},      {"length", 24}, {"steps", 20}};
   for (int i = 2; i < argc; ++i) {
     const std::string argument = argv[i];
     const std::size_t equals = argument.find('=');
-    if (equals == std::string::npos || !v.contains(argument.substr(0, equals))) throw usage_error("unknown argument ", argument);
+    if (equals == std::string::npos || !v.contains(argument.substr(0, equals)))
+      throw usage_error("unknown argument ", argument);
     v[argument.substr(0, equals)] = std::atof(argument.c_str() + equals + 1);
   }
   const auto integer = [&](const char* key) { return static_cast<std::int64_t>(v[key]); };
-  config.model = {.hidden_size = integer("d"), .num_hidden_layers = integer("l"), .num_attention_heads = integer("h"),
-                  .num_key_value_heads = integer("k"), .intermediate_size = integer("f"), .vocab_size = integer("v"), .head_dim = integer("e"),
-                  .rope_theta = v["theta"], .tie_word_embeddings = v["tied"] != 0, .initializer_range = 0.1};
-  if (v["factor"] > 0) config.model.rope_scaling = RopeScaling{.factor = v["factor"], .original_max_position_embeddings = integer("original")};
+  config.model = {.hidden_size = integer("d"),
+                  .num_hidden_layers = integer("l"),
+                  .num_attention_heads = integer("h"),
+                  .num_key_value_heads = integer("k"),
+                  .intermediate_size = integer("f"),
+                  .vocab_size = integer("v"),
+                  .head_dim = integer("e"),
+                  .rope_theta = v["theta"],
+                  .tie_word_embeddings = v["tied"] != 0,
+                  .initializer_range = 0.1};
+  if (v["factor"] > 0)
+    config.model.rope_scaling =
+        RopeScaling{.factor = v["factor"], .original_max_position_embeddings = integer("original")};
   config.run.seed = integer("seed");
   config.data.synthetic->vocab_size = integer("v");
   config.train.sequence_length = integer("length");
@@ -74,11 +100,14 @@ void write_inputs(const std::filesystem::path& out, Training& t, Trainer& traine
     write_tensor(out / cat("positions_", step, ".npy"), batch.positions);
     std::vector<std::int32_t> begins;
     for (const Segment& segment : batch.segments) begins.push_back(segment.q_begin);
-    write_npy(out / cat("segments_", step, ".npy"), "<i4", {static_cast<std::int64_t>(begins.size())}, begins.data(), begins.size() * 4);
+    write_npy(out / cat("segments_", step, ".npy"), "<i4", {static_cast<std::int64_t>(begins.size())},
+              begins.data(), begins.size() * 4);
     if (step > 0) continue;
     std::vector<double> logits(static_cast<std::size_t>(batch.size() * t.config.model.vocab_size));
-    t.stage->logits(trainer.exec(), batch, 0, Tensor::of(logits.data(), {batch.size(), t.config.model.vocab_size}));
-    write_npy(out / "logits.npy", "<f8", {batch.size(), t.config.model.vocab_size}, logits.data(), logits.size() * 8);
+    t.stage->logits(trainer.exec(), batch, 0,
+                    Tensor::of(logits.data(), {batch.size(), t.config.model.vocab_size}));
+    write_npy(out / "logits.npy", "<f8", {batch.size(), t.config.model.vocab_size}, logits.data(),
+              logits.size() * 8);
   }
   t.loader->seek(loader.sampler().start());
 }
@@ -106,7 +135,8 @@ void run(int argc, char** argv) {
   write_npy(out / "norms.npy", "<f8", {steps}, norms.data(), norms.size() * 8);
   write_npy(out / "rates.npy", "<f8", {steps}, rates.data(), rates.size() * 8);
   // The same total schedule, stopped after one step: its gradients.
-  RunResult one = train_locally(config, 1, 1, [&](Training& t, Trainer&, const Platform&) { t.total_steps = 1; });
+  RunResult one =
+      train_locally(config, 1, 1, [&](Training& t, Trainer&, const Platform&) { t.total_steps = 1; });
   write_parameters(out / "gradients", one.gradients);
 }
 

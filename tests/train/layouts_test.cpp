@@ -19,7 +19,8 @@ void check_equal(const RunResult& run, const RunResult& reference) {
     CHECK(run.steps[i].targets == reference.steps[i].targets);
     CHECK(run.steps[i].attended_pairs == reference.steps[i].attended_pairs);
   }
-  for (const auto& [what, a, b] : {std::tuple{"gradients", &run.gradients, &reference.gradients}, {"weights", &run.weights, &reference.weights},
+  for (const auto& [what, a, b] : {std::tuple{"gradients", &run.gradients, &reference.gradients},
+                                   {"weights", &run.weights, &reference.weights},
                                    {"moment2", &run.moment2, &reference.moment2}}) {
     const Distance d = distance(*a, *b);
     INFO(what << " of " << d.parameter);
@@ -28,9 +29,12 @@ void check_equal(const RunResult& run, const RunResult& reference) {
 }
 
 bool same_bits(const RunResult& a, const RunResult& b) {
-  return a.weights == b.weights && a.moment1 == b.moment1 && a.moment2 == b.moment2 && a.gradients == b.gradients &&
+  return a.weights == b.weights && a.moment1 == b.moment1 && a.moment2 == b.moment2 &&
+         a.gradients == b.gradients &&
          std::equal(a.steps.begin(), a.steps.end(), b.steps.begin(), b.steps.end(),
-                    [](const StepReport& x, const StepReport& y) { return x.loss == y.loss && x.grad_norm == y.grad_norm; });
+                    [](const StepReport& x, const StepReport& y) {
+                      return x.loss == y.loss && x.grad_norm == y.grad_norm;
+                    });
 }
 
 }  // namespace

@@ -1,0 +1,25 @@
+// The verbs of `drover`. Each function adds its verbs, with options and a --help that teaches, to the
+// program; the one the user chose leaves in `chosen` what is to be done, and main runs it after parsing.
+#pragma once
+
+#include <functional>
+
+#include "core/error.h"
+
+namespace CLI {
+class App;
+}
+
+namespace drover {
+
+// Does the work and returns the exit code. What it throws is printed by main: Error with its own code.
+using Verb = std::function<Exit()>;
+
+void add_config_command(CLI::App& app, Verb& chosen);       // config
+void add_data_commands(CLI::App& app, Verb& chosen);        // data train-tokenizer | prepare | inspect
+void add_checkpoint_commands(CLI::App& app, Verb& chosen);  // checkpoint inspect | verify | hash
+void add_train_command(CLI::App& app, Verb& chosen);        // train
+void add_eval_command(CLI::App& app, Verb& chosen);         // eval
+void add_generate_command(CLI::App& app, Verb& chosen);     // generate
+
+}  // namespace drover
