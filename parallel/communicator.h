@@ -110,7 +110,7 @@ class Communicator {
 
   // Ends all ranks of the world with this reason; what is blocked in an operation throws CommError, or the
   // process ends.
-  virtual void abort(const std::string& reason) noexcept = 0;
+  virtual void abort(const std::string& reason, Exit exit = Exit::internal) noexcept = 0;
 };
 
 class GroupScope {

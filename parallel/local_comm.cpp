@@ -47,7 +47,7 @@ class LocalComm final : public Communicator {
   void begin_group() override { ++open_groups_; }
   void end_group() override;
   std::unique_ptr<Communicator> split(int color, int key, std::string name) override;
-  void abort(const std::string& reason) noexcept override { world().abort(world_rank(), reason); }
+  void abort(const std::string& reason, Exit) noexcept override { world().abort(world_rank(), reason); }
 
   void complete(LocalCell& cell, const Exec* exec);
   void abandon(LocalCell& cell) noexcept;
@@ -227,7 +227,7 @@ void LocalComm::give_up(LocalMessage& message, Outcome outcome) {
   if (outcome == Outcome::late) {
     text = cat("rank ", rank_, " waited ", world().deadline().count(), " ms in the ", message.describe(),
                " on '", name_, "' (message ", message.sequence, "); missing is rank ", message.peer());
-    abort(text);
+    abort(text, Exit::internal);
   }
   group_->mailbox(message.destination).withdraw(message);
   throw CommError(text, message.peer(), message.sequence);
