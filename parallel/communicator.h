@@ -109,7 +109,7 @@ class Communicator {
   virtual std::unique_ptr<Communicator> split(int color, int key, std::string name) = 0;
 
   // Ends all ranks of the world with this reason; what is blocked in an operation throws CommError, or the
-  // process ends.
+  // process ends, where ranks are processes with this exit code.
   virtual void abort(const std::string& reason, Exit exit = Exit::internal) noexcept = 0;
 };
 

@@ -158,14 +158,15 @@ void LocalComm::give_up(LocalCell& cell, Outcome outcome) {
   const std::vector<int> missing = cell.missing();
   const int peer = missing.empty() ? -1 : missing.front();
   const std::string text = outcome == Outcome::late ? late_text(cell) : world().abort_text();
-  if (outcome == Outcome::late) abort(text);
+  if (outcome == Outcome::late) abort(text, Exit::internal);
   cell.quiesce();
   throw CommError(text, peer, cell.sequence());
 }
 
 void LocalComm::abandon(LocalCell& cell) noexcept {
   if (cell.state() == LocalCell::State::done || cell.state() == LocalCell::State::mismatch) return;
-  abort(cat("an exception ended rank ", rank_, " inside operation ", cell.sequence(), " of '", name_, "'"));
+  abort(cat("an exception ended rank ", rank_, " inside operation ", cell.sequence(), " of '", name_, "'"),
+        Exit::internal);
   cell.quiesce();
 }
 
@@ -236,7 +237,8 @@ void LocalComm::give_up(LocalMessage& message, Outcome outcome) {
 void LocalComm::abandon(LocalMessage& message) noexcept {
   using State = LocalMessage::State;
   if (message.state == State::done || message.state == State::mismatch) return;
-  abort(cat("an exception ended rank ", rank_, " inside the ", message.describe(), " on '", name_, "'"));
+  abort(cat("an exception ended rank ", rank_, " inside the ", message.describe(), " on '", name_, "'"),
+        Exit::internal);
   std::erase(collected_, &message);
   group_->mailbox(message.destination).withdraw(message);
 }

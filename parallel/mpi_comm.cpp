@@ -46,7 +46,7 @@ class MpiComm final : public Communicator {
   void begin_group() override { ++open_groups_; }
   void end_group() override;
   std::unique_ptr<Communicator> split(int color, int key, std::string name) override;
-  void abort(const std::string& reason) noexcept override { shared_.engine.abort(reason); }
+  void abort(const std::string& reason, Exit exit) noexcept override { shared_.engine.abort(reason, exit); }
 
   void complete(MpiCollective& operation, const Exec* waiting);
   void complete(MpiMessage& message);

@@ -107,7 +107,7 @@ void MpiEngine::start_mpi(int* argc, char*** argv) {
 }
 
 void MpiEngine::end_mpi() noexcept {
-  if (abort_ || frozen_) MPI_Abort(MPI_COMM_WORLD, static_cast<int>(Exit::internal));
+  if (abort_ || frozen_) MPI_Abort(MPI_COMM_WORLD, static_cast<int>(abort_exit_.load()));
   if (owns_mpi_) MPI_Finalize();
 }
 
@@ -365,15 +365,16 @@ void MpiEngine::freeze() noexcept {
   while (!freeze_seen_) sched_yield();
 }
 
-void MpiEngine::abort(const std::string& reason) noexcept {
+void MpiEngine::abort(const std::string& reason, Exit exit) noexcept {
   std::fflush(stdout);
   std::fprintf(stderr, "%s\n", reason.c_str());
   std::fflush(stderr);
+  abort_exit_ = exit;
   abort_ = true;
   engine_bell_.ring();
   // The progress thread calls MPI_Abort, which ends this process; unless it hangs inside MPI itself.
   sleep(2);
-  _exit(static_cast<int>(Exit::internal));
+  _exit(static_cast<int>(exit));
 }
 
 }  // namespace drover

@@ -95,8 +95,8 @@ class MpiEngine {
   // is ending.
   void freeze() noexcept;
   bool frozen() const { return frozen_; }
-  // Prints the reason and ends the job. Does not return.
-  [[noreturn]] void abort(const std::string& reason) noexcept;
+  // Prints the reason and ends the job with the exit code. Does not return.
+  [[noreturn]] void abort(const std::string& reason, Exit exit) noexcept;
 
  private:
   struct Call;
@@ -121,6 +121,7 @@ class MpiEngine {
   std::vector<Call*> calls_;
   std::vector<MpiJob*> taken_, active_;  // the progress thread's
   std::atomic<bool> stop_{false}, frozen_{false}, freeze_seen_{false}, abort_{false};
+  std::atomic<Exit> abort_exit_{Exit::internal};
   bool owns_mpi_ = true;
   std::thread thread_;
 };
