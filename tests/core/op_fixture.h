@@ -71,7 +71,9 @@ class Array {
   std::vector<std::byte> bytes_;
 };
 
-// max |a - b| / max |b|; 0 where both are empty.
+// max |a - b|, not a number where either holds one that is not; 0 where both are empty.
+double largest_difference(const std::vector<double>& a, const std::vector<double>& b);
+// The same / max |b|.
 double relative_error(const std::vector<double>& a, const std::vector<double>& b);
 inline double relative_error(const Array& a, const std::vector<double>& b) {
   return relative_error(a.values(), b);

@@ -120,14 +120,20 @@ bool Array::gaps_untouched() const {
   return true;
 }
 
-double relative_error(const std::vector<double>& a, const std::vector<double>& b) {
+double largest_difference(const std::vector<double>& a, const std::vector<double>& b) {
   REQUIRE(a.size() == b.size());
-  double difference = 0, largest = 0;
+  double difference = 0;
   for (std::size_t i = 0; i < a.size(); ++i) {
     if (std::isnan(a[i]) || std::isnan(b[i])) return std::nan("");
     difference = std::max(difference, std::abs(a[i] - b[i]));
-    largest = std::max(largest, std::abs(b[i]));
   }
+  return difference;
+}
+
+double relative_error(const std::vector<double>& a, const std::vector<double>& b) {
+  double largest = 0;
+  for (const double value : b) largest = std::max(largest, std::abs(value));
+  const double difference = largest_difference(a, b);
   return difference == 0 ? 0 : difference / largest;
 }
 
