@@ -1,0 +1,30 @@
+// The one YAML file of a run: every section of train/config.h described once, with meaning, unit, default and
+// what may change on resume. docs/config.md is generated from it.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "core/config.h"
+#include "train/config.h"
+
+namespace drover {
+
+struct RunConfig {
+  Config config;
+  std::vector<ResolvedField> fields;  // every value and where it came from, in the order of description
+  std::vector<std::string> warnings;  // settings that were given and have no effect, one sentence each
+};
+
+// Reads, resolves (presets, run.dir) and checks everything that can be checked without opening another file
+// or knowing the number of ranks. Error{usage} begins with the place of the setting. Legal here and refused
+// by build_training: layouts that cannot be run yet.
+RunConfig read_run_config(FileSystem& files, const ConfigSource& source);
+
+// YAML that read_run_config reads back to the same values: the run directory's config.yaml.
+std::string write_run_config(const Config& config);
+
+// docs/config.md.
+std::string document_run_config();
+
+}  // namespace drover
