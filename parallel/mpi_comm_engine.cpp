@@ -232,7 +232,6 @@ void MpiEngine::post_header(MpiJob& job) {
 void MpiEngine::post_transfers(MpiJob& job, int stage) {
   const bool message = job.kind == MpiJob::Kind::message;
   const MPI_Comm comm = message ? job.context->messages : job.context->collectives;
-  const int tag = message ? job.tag : 2 * job.tag + stage;
   for (const MpiTransfer& transfer : job.transfers) {
     if (transfer.stage != stage) continue;
     std::int64_t left = transfer.bytes;
@@ -240,14 +239,14 @@ void MpiEngine::post_transfers(MpiJob& job, int stage) {
     do {  // a message without bytes is a message too
       const int bytes = static_cast<int>(std::min(left, kLargestMessage));
       if (transfer.way == MpiTransfer::Way::receive) {
-        check(MPI_Irecv(data, bytes, MPI_BYTE, transfer.peer, message ? MPI_ANY_TAG : tag, comm,
+        check(MPI_Irecv(data, bytes, MPI_BYTE, transfer.peer, message ? MPI_ANY_TAG : job.tag, comm,
                         job.requests_->add(bytes)),
               "MPI_Irecv");
       } else if (message) {
-        check(MPI_Issend(data, bytes, MPI_BYTE, transfer.peer, tag, comm, job.requests_->add(-1)),
+        check(MPI_Issend(data, bytes, MPI_BYTE, transfer.peer, job.tag, comm, job.requests_->add(-1)),
               "MPI_Issend");
       } else {
-        check(MPI_Isend(data, bytes, MPI_BYTE, transfer.peer, tag, comm, job.requests_->add(-1)),
+        check(MPI_Isend(data, bytes, MPI_BYTE, transfer.peer, job.tag, comm, job.requests_->add(-1)),
               "MPI_Isend");
       }
       data += bytes;
