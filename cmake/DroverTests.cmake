@@ -1,16 +1,21 @@
 # Tests. tests/F/*_test.cpp become the executable test_F, tests/F/*_mpi_test.cpp become test_F_mpi, and every
 # source file is one ctest entry F/NAME (F/NAME.np2 under mpirun), selected by Catch's file name tags.
 # tests/F/*_test.py are entries run by the system's Python with DROVER_BIN in the environment, and DROVER_TOOLS, where
-# the programs made of tests/F/*_tool.cpp are.
+# the programs made of tests/F/*_tool.cpp are; DROVER_MPIRUN starts such a program on several ranks. Those named
+# mpi_* exist only with MPI.
 # Labels: unit, mpi, and parity, fault, interop for the folders of those names.
 find_package(Catch2 REQUIRED)
 find_program(DROVER_PYTHON python3 PATHS /usr/bin NO_DEFAULT_PATH)  # where Debian's modules are
 find_program(DROVER_PYTHON python3)
 
 set(DROVER_MPI_TEST_RANKS 1 2 4)
+set(DROVER_MPIRUN ${MPIEXEC_EXECUTABLE} --oversubscribe --bind-to none --mca pml ob1 --mca btl self,vader
+  ${MPIEXEC_NUMPROC_FLAG})
+list(JOIN DROVER_MPIRUN " " DROVER_MPIRUN_LINE)
 set(DROVER_TEST_ENVIRONMENT
   OMP_NUM_THREADS=1 OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
-  DROVER_SOURCE_DIR=${CMAKE_SOURCE_DIR} DROVER_BIN=${CMAKE_BINARY_DIR}/drover DROVER_TOOLS=${CMAKE_BINARY_DIR}/tests)
+  DROVER_SOURCE_DIR=${CMAKE_SOURCE_DIR} DROVER_BIN=${CMAKE_BINARY_DIR}/drover DROVER_TOOLS=${CMAKE_BINARY_DIR}/tests
+  "DROVER_MPIRUN=${DROVER_MPIRUN_LINE}")
 if(DROVER_SANITIZE MATCHES "address")
   list(APPEND DROVER_TEST_ENVIRONMENT
     "LSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/support/lsan.supp:print_suppressions=0:fast_unwind_on_malloc=0"
@@ -82,22 +87,24 @@ function(drover_test_folder folder)
       string(REGEX REPLACE "_mpi_test$" "" name ${file})
       foreach(ranks IN LISTS DROVER_MPI_TEST_RANKS)
         drover_add_test(${folder}/${name}.np${ranks} mpi 120
-          ${MPIEXEC_EXECUTABLE} ${MPIEXEC_NUMPROC_FLAG} ${ranks} --oversubscribe --bind-to none
-          --mca pml ob1 --mca btl self,vader
-          $<TARGET_FILE:test_${folder}_mpi> ${DROVER_CATCH_FLAGS} "[#${file}]")
+          ${DROVER_MPIRUN} ${ranks} $<TARGET_FILE:test_${folder}_mpi> ${DROVER_CATCH_FLAGS} "[#${file}]")
         set_tests_properties(${folder}/${name}.np${ranks} PROPERTIES PROCESSORS 2)
       endforeach()
     endforeach()
   endif()
   # Programs that the folder's scripts run, from DROVER_TOOLS.
   file(GLOB tools CONFIGURE_DEPENDS tests/${folder}/*_tool.cpp)
+  file(GLOB scripts CONFIGURE_DEPENDS tests/${folder}/*_test.py)
+  if(NOT DROVER_WITH_MPI)
+    list(FILTER tools EXCLUDE REGEX "/mpi_[^/]*$")
+    list(FILTER scripts EXCLUDE REGEX "/mpi_[^/]*$")
+  endif()
   foreach(source IN LISTS tools)
     get_filename_component(tool ${source} NAME_WE)
     add_executable(${tool} ${source})
     target_link_libraries(${tool} PRIVATE drover_launch drover::warnings)
     set_target_properties(${tool} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   endforeach()
-  file(GLOB scripts CONFIGURE_DEPENDS tests/${folder}/*_test.py)
   foreach(script IN LISTS scripts)
     get_filename_component(file ${script} NAME_WE)
     string(REGEX REPLACE "_test$" "" name ${file})

@@ -37,11 +37,11 @@ class MpiComm final : public Communicator {
   Pending all_to_all_v(const Exec& exec, const AllToAllV& call) override { return start(exec, call, size_); }
   Pending broadcast(const Exec& exec, const Broadcast& call) override { return start(exec, call, size_); }
   Pending barrier(const Exec& exec) override { return start(exec, Verb::barrier); }
-  Pending send(const Exec&, const Tensor& x, int peer) override {
-    return message(x, peer, MpiTransfer::Way::send);
+  Pending send(const Exec& exec, const Tensor& x, int peer) override {
+    return message(exec, x, peer, MpiTransfer::Way::send);
   }
-  Pending recv(const Exec&, const Tensor& x, int peer) override {
-    return message(x, peer, MpiTransfer::Way::receive);
+  Pending recv(const Exec& exec, const Tensor& x, int peer) override {
+    return message(exec, x, peer, MpiTransfer::Way::receive);
   }
   void begin_group() override { ++open_groups_; }
   void end_group() override;
@@ -49,7 +49,7 @@ class MpiComm final : public Communicator {
   void abort(const std::string& reason, Exit exit) noexcept override { shared_.engine.abort(reason, exit); }
 
   void complete(MpiCollective& operation, const Exec* waiting);
-  void complete(MpiMessage& message);
+  void complete(MpiMessage& message, const Exec& waiting);
   void abandon() noexcept { shared_.engine.freeze(); }
 
  private:
@@ -57,7 +57,7 @@ class MpiComm final : public Communicator {
   Pending start(const Exec& exec, const Call&... call);
   template <class... Call>
   MpiCollective& launch(const Call&... call);
-  Pending message(const Tensor& x, int peer, MpiTransfer::Way way);
+  Pending message(const Exec& exec, const Tensor& x, int peer, MpiTransfer::Way way);
   void check_usable() const;
   // Blocks until happened(); after the deadline nothing moves any more and CommError says in what this rank
   // waited.
@@ -92,7 +92,8 @@ void MpiCollective::join() { comm_.complete(*this, &exec.value()); }
 void MpiCollective::abandon() noexcept {
   if (!at_rest()) comm_.abandon();
 }
-void MpiMessage::join() { comm_.complete(*this); }
+void MpiMessage::wait(const Exec& waiting) { comm_.complete(*this, waiting); }
+void MpiMessage::join() { comm_.complete(*this, exec.value()); }
 void MpiMessage::abandon() noexcept {
   if (!job.ended()) comm_.abandon();
 }
@@ -138,7 +139,7 @@ void MpiComm::await(const Exec* waiting, int peer, std::int64_t sequence, Happen
   const auto end = std::chrono::steady_clock::now() + options_.deadline;
   for (;;) {
     const std::uint32_t seen = shared_.engine.bell().read();
-    if (waiting != nullptr) shared_.start_second_rounds(*waiting);
+    shared_.start_second_rounds(waiting);
     if (happened()) return;
     check_usable();
     const auto left = std::chrono::ceil<std::chrono::microseconds>(end - std::chrono::steady_clock::now());
@@ -169,7 +170,7 @@ void MpiComm::complete(MpiCollective& operation, const Exec* waiting) {
   if (waiting != nullptr) operation.finish(*waiting);
 }
 
-Pending MpiComm::message(const Tensor& x, int peer, MpiTransfer::Way way) {
+Pending MpiComm::message(const Exec& exec, const Tensor& x, int peer, MpiTransfer::Way way) {
   check_usable();
   DROVER_CHECK(0 <= peer && peer < size_, "message between ranks ", rank_, " and ", peer, " of ", size_);
   DROVER_CHECK(x.contiguous() && x.device == DeviceKind::cpu, "message of ", x.describe());
@@ -179,6 +180,7 @@ Pending MpiComm::message(const Tensor& x, int peer, MpiTransfer::Way way) {
     collected_.reserve(message_slots_.size());
     slot = message_slots_.back().get();
   }
+  slot->exec.emplace(exec);
   slot->plan(x, peer, way);
   slot->in_use = true;
   slot->sequence = messages_++;
@@ -201,11 +203,11 @@ void MpiComm::end_group() {
   collected_.clear();
 }
 
-void MpiComm::complete(MpiMessage& message) {
+void MpiComm::complete(MpiMessage& message, const Exec& waiting) {
   DROVER_CHECK(!message.collected, "a message is waited for inside the group that collects it");
   const auto describe = [&] { return cat("message ", message.sequence, ", ", message.describe(), ","); };
   await(
-      nullptr, message.peer(), message.sequence, [&] { return message.job.ended(); }, describe);
+      &waiting, message.peer(), message.sequence, [&] { return message.job.ended(); }, describe);
   if (message.job.state() == MpiJob::State::failed) {
     throw CommError(cat(describe(), " on '", name_, "': ", message.job.error()), message.peer(),
                     message.sequence);

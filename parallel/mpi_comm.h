@@ -1,6 +1,6 @@
-// Ranks as MPI processes. All MPI calls of a process are made by its progress thread; ranks of one host
-// reduce through shared memory on the calling threads; device memory is staged through pinned host buffers.
-// Built only with MPI.
+// Ranks as MPI processes. All MPI calls of a process are made by its progress thread, which moves what was
+// started while the rank computes; the sums of reductions are made by the rank's thread where it waits. Bytes
+// travel by MPI's own transports, within a host and between hosts. Host memory only. Built only with MPI.
 #pragma once
 
 #include <memory>
@@ -12,6 +12,10 @@ namespace drover {
 // The process's MPI: initialises in the constructor, finalises in the destructor. At most one per process,
 // made by launch/ and by the test main. Throws Error{usage} when the MPI library gives less threading than a
 // progress thread needs.
+//
+// MPI ends in order only when all ranks come to its end. So a rank that leaves because of an exception says
+// why with world->abort(text, exit), which ends all ranks, mpirun with that exit code. Where nobody does, the
+// destructor ends all ranks when an exception unwinds or after an operation was given up, without the text.
 class MpiProcess {
  public:
   MpiProcess(int* argc, char*** argv);

@@ -14,7 +14,11 @@ namespace {
 
 constexpr std::int64_t kLargestMessage = 1 << 30;  // MPI counts are ints
 constexpr int kSpinPasses = 100, kYieldPasses = 400;
-constexpr std::chrono::microseconds kNap{50};  // between polls while nothing moves
+// Between polls while nothing moves: a share of how long nothing has moved, so that a long wait costs little
+// processor time and is prolonged by little.
+constexpr std::chrono::microseconds kShortestNap{50}, kLongestNap{1000};
+constexpr int kWaitsPerNap = 64;
+constexpr std::chrono::milliseconds kRankZeroFirst{300};
 
 std::string text_of(int code) {
   char text[MPI_MAX_ERROR_STRING];
@@ -63,8 +67,10 @@ int MpiEngine::rank_of(const MpiContext& context) { return context.rank; }
 int MpiEngine::size_of(const MpiContext& context) { return context.size; }
 
 MpiEngine::MpiEngine(int* argc, char*** argv) {
-  std::promise<void> started;
-  thread_ = std::thread([&, argc, argv] {
+  for (std::vector<MpiJob*>* jobs : {&submitted_, &taken_, &active_}) jobs->reserve(kJobsExpected);
+  std::promise<void> promise;
+  std::future<void> ready = promise.get_future();
+  thread_ = std::thread([this, argc, argv, started = std::move(promise)]() mutable {
     try {
       start_mpi(argc, argv);
     } catch (...) {
@@ -76,7 +82,7 @@ MpiEngine::MpiEngine(int* argc, char*** argv) {
     end_mpi();
   });
   try {
-    started.get_future().get();
+    ready.get();
   } catch (...) {
     thread_.join();
     throw;
@@ -84,6 +90,8 @@ MpiEngine::MpiEngine(int* argc, char*** argv) {
 }
 
 MpiEngine::~MpiEngine() {
+  // The others still wait for what this rank will not do, so MPI's orderly end would hang.
+  if (std::uncaught_exceptions() > 0) frozen_ = true;
   stop_ = true;
   engine_bell_.ring();
   thread_.join();
@@ -100,6 +108,7 @@ void MpiEngine::start_mpi(int* argc, char*** argv) {
     MPI_Init_thread(argc, argv, needed, &provided);
   else
     MPI_Query_thread(&provided);
+  MPI_Comm_rank(MPI_COMM_WORLD, &world_rank_);
   if (provided < needed) {
     throw usage_error("this MPI library allows calls from less threads (level ", provided,
                       ") than a progress thread needs (", needed, "); use an Open MPI built with threads");
@@ -133,7 +142,11 @@ void MpiEngine::rest(int idle_passes, std::uint32_t seen) {
   } else if (idle_passes < kYieldPasses) {
     sched_yield();
   } else {
-    engine_bell_.sleep(seen, kNap);
+    const auto now = std::chrono::steady_clock::now();
+    if (idle_passes == kYieldPasses) idle_since_ = now;
+    const auto share =
+        std::chrono::duration_cast<std::chrono::microseconds>((now - idle_since_) / kWaitsPerNap);
+    engine_bell_.sleep(seen, std::clamp(share, kShortestNap, kLongestNap));
   }
 }
 
@@ -349,7 +362,7 @@ std::unique_ptr<MpiContext, void (*)(MpiContext*)> MpiEngine::split_context(cons
 }
 
 void MpiEngine::free_context(MpiContext* context) noexcept {
-  if (!frozen_ && context->collectives != MPI_COMM_NULL) {
+  if (!frozen_ && std::uncaught_exceptions() == 0 && context->collectives != MPI_COMM_NULL) {
     call([context] {
       MPI_Comm_free(&context->messages);
       MPI_Comm_free(&context->collectives);
@@ -365,6 +378,8 @@ void MpiEngine::freeze() noexcept {
 }
 
 void MpiEngine::abort(const std::string& reason, Exit exit) noexcept {
+  // What all ranks find wrong at the same time, rank 0 says for all.
+  if (world_rank_ != 0) std::this_thread::sleep_for(kRankZeroFirst);
   std::fflush(stdout);
   std::fprintf(stderr, "%s\n", reason.c_str());
   std::fflush(stderr);

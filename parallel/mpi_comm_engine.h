@@ -70,6 +70,8 @@ class MpiJob {
 
 class MpiEngine {
  public:
+  static constexpr std::size_t kJobsExpected = 256;  // in flight at once; more are fine, but allocate
+
   MpiEngine(int* argc, char*** argv);
   ~MpiEngine();
   MpiEngine(const MpiEngine&) = delete;
@@ -95,7 +97,8 @@ class MpiEngine {
   // is ending.
   void freeze() noexcept;
   bool frozen() const { return frozen_; }
-  // Prints the reason and ends the job with the exit code. Does not return.
+  // Prints the reason and ends the job with the exit code; on ranks other than 0 a moment later. Does not
+  // return.
   [[noreturn]] void abort(const std::string& reason, Exit exit) noexcept;
 
  private:
@@ -123,6 +126,8 @@ class MpiEngine {
   std::atomic<bool> stop_{false}, frozen_{false}, freeze_seen_{false}, abort_{false};
   std::atomic<Exit> abort_exit_{Exit::internal};
   bool owns_mpi_ = true;
+  int world_rank_ = 0;
+  std::chrono::steady_clock::time_point idle_since_;  // the progress thread's
   std::thread thread_;
 };
 

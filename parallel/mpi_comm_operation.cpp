@@ -161,6 +161,10 @@ std::string MpiMessage::describe() const {
                            : cat("receive of ", tensor_.describe(), " from rank ", peer_);
 }
 
+MpiShared::MpiShared(int* argc, char*** argv) : engine(argc, argv) {
+  awaiting_.reserve(MpiEngine::kJobsExpected);
+}
+
 void MpiShared::await_second_round(MpiCollective& operation) {
   const std::lock_guard lock(mutex_);
   awaiting_.push_back(&operation);
@@ -176,8 +180,9 @@ MpiCollective* MpiShared::take_ready() {
   return operation;
 }
 
-void MpiShared::start_second_rounds(const Exec& waiting) {
-  while (MpiCollective* const operation = take_ready()) operation->start_second_round(engine, waiting);
+void MpiShared::start_second_rounds(const Exec* waiting) {
+  while (MpiCollective* const operation = take_ready())
+    operation->start_second_round(engine, waiting != nullptr ? *waiting : operation->exec.value());
 }
 
 }  // namespace drover

@@ -68,11 +68,12 @@ class MpiCollective final : public Operation {
 class MpiMessage final : public Operation {
  public:
   explicit MpiMessage(MpiComm& comm) : comm_(comm) {}
-  void wait(const Exec&) override { join(); }
+  void wait(const Exec& waiting) override;
   void join() override;
   void abandon() noexcept override;
   void release() noexcept override { in_use = false; }
 
+  std::optional<Exec> exec;  // what it was started with
   void plan(const Tensor& tensor, int peer, MpiTransfer::Way way);
   std::string describe() const;
   int peer() const { return peer_; }
@@ -91,11 +92,12 @@ class MpiMessage final : public Operation {
 // What the communicators of a process share.
 class MpiShared {
  public:
-  MpiShared(int* argc, char*** argv) : engine(argc, argv) {}
+  MpiShared(int* argc, char*** argv);
 
-  // Ranks may wait for operations in different orders, so whoever waits also does what others' waits need.
+  // Ranks may wait for operations in different orders, so whoever waits, for whatever, also does what others'
+  // waits need: with its own Exec, or without one (in split) with the operation's.
   void await_second_round(MpiCollective& operation);
-  void start_second_rounds(const Exec& waiting);
+  void start_second_rounds(const Exec* waiting);
 
   MpiEngine engine;
 

@@ -45,6 +45,10 @@ TEST_CASE("a split of processes makes groups that work beside each other") {
   });
 }
 
+TEST_CASE("a process that waits for something else does its part of a sum") {
+  on_processes(ranks_that_wait_for_something_else_do_their_part_of_a_sum);
+}
+
 TEST_CASE("a mismatch is an error on every process and not the end of the others' groups") {
   on_processes([](const Rank& rank) {
     calls_that_do_not_match_are_errors_on_every_rank(rank);

@@ -101,6 +101,11 @@ TEST_CASE("a split makes groups that work beside each other") {
   });
 }
 
+TEST_CASE("a rank that waits for something else does its part of a sum") {
+  const int ranks = GENERATE(2, 5);
+  on_ranks(ranks, ranks_that_wait_for_something_else_do_their_part_of_a_sum);
+}
+
 TEST_CASE("a mismatch is an error on every rank and not the end of the others' groups") {
   const int ranks = GENERATE(2, 4);
   on_ranks(ranks, [](const Rank& rank) {

@@ -40,6 +40,29 @@ inline void groups_do_not_disturb_each_other(const Rank& rank) {
               "the inner sum");
 }
 
+// The last rank finishes the sum before it does what rank 0 waits for; rank 0 has only started the sum.
+inline void ranks_that_wait_for_something_else_do_their_part_of_a_sum(const Rank& rank) {
+  const int me = rank.comm.rank(), last = rank.comm.size() - 1;
+  if (last == 0) return;
+  auto first = values<float>(42, me, 0, 50000), second = values<float>(43, me, 0, 50000);
+  float note[1] = {static_cast<float>(me)};
+  Pending sum = rank.comm.all_reduce(rank.exec, {.x = tensor_of(first)});
+  if (me != 0) sum.wait(rank.exec);
+  if (me == last) rank.comm.send(rank.exec, Tensor::of(note, {1}), 0).wait(rank.exec);
+  if (me == 0) rank.comm.recv(rank.exec, Tensor::of(note, {1}), last).wait(rank.exec);
+  sum.wait(rank.exec);
+  rank.expect(note[0] == static_cast<float>(me == 0 ? last : me), "the message");
+
+  Pending another = rank.comm.all_reduce(rank.exec, {.x = tensor_of(second)});
+  if (me != 0) another.wait(rank.exec);
+  const auto group = rank.comm.split(0, me, "meanwhile");
+  another.wait(rank.exec);
+  for (const auto& [stream, x] : {std::pair{42, &first}, {43, &second}}) {
+    const auto expected = all_reduced<float>(stream, rank.comm.size(), 0, 50000, Reduction::sum);
+    rank.expect(same_bits(*x, expected), cat("the sum ", stream));
+  }
+}
+
 template <class Body>
 bool throws_comm_error(Body body) {
   try {
