@@ -85,6 +85,11 @@ std::string_view name_of(Verb verb) {
   return "?";
 }
 
+void CollectiveCall::reserve(int size) {
+  in_offsets_.reserve(size + 1);
+  out_offsets_.reserve(size + 1);
+}
+
 void CollectiveCall::start(Verb verb, const Tensor& in, const Tensor& out) {
   for (const Tensor* tensor : {&in, &out}) {
     DROVER_CHECK(tensor->contiguous(), name_of(verb), " of ", tensor->describe());

@@ -26,11 +26,12 @@ std::string_view name_of(Verb verb);
 // Whether a call's tensors have bytes to move. `either`: all of this rank's tensors have zero elements.
 enum class Content : std::uint8_t { either, real, shapes };
 
-// Slots keep these and use them again: the setters allocate only while the offsets grow. A setter throws
+// Slots keep these and use them again: after reserve the setters allocate nothing. A setter throws
 // Error{internal} for tensors that do not fit each other, which is the caller's mistake and found before any
 // other rank is involved.
 class CollectiveCall {
  public:
+  void reserve(int size);  // ranks
   void set(const AllReduce& call);
   void set(const AllGather& call, int size);
   void set(const AllGatherV& call, int rank, int size);

@@ -51,7 +51,7 @@ class LocalComm final : public Communicator {
 
   void complete(LocalCell& cell, const Exec* exec);
   void abandon(LocalCell& cell) noexcept;
-  void release(LocalCell& cell) noexcept { group_->release(cell); }
+  void release(LocalCell& cell) noexcept;
   void complete(LocalMessage& message);
   void abandon(LocalMessage& message) noexcept;
 
@@ -78,6 +78,7 @@ class LocalComm final : public Communicator {
   std::string name_;
   LocalWorker worker_;
   std::int64_t collectives_ = 0, messages_ = 0;  // started so far
+  int in_flight_ = 0;                            // collectives started and not released
   int open_groups_ = 0;
   std::vector<std::unique_ptr<LocalMessage>> message_slots_;
   std::vector<LocalMessage*> collected_;
@@ -100,13 +101,19 @@ void LocalComm::check_usable() const {
 template <class... Call>
 LocalCollective& LocalComm::enter(const Call&... call) {
   check_usable();
-  LocalCell& cell = group_->cell(collectives_);
+  LocalCell& cell = group_->cell(collectives_, in_flight_ + 1);
   LocalCollective& mine = cell.of(rank_);
   mine.call.set(call...);
   mine.comm = this;
   mine.cell = &cell;
   ++collectives_;
+  ++in_flight_;
   return mine;
+}
+
+void LocalComm::release(LocalCell& cell) noexcept {
+  --in_flight_;
+  group_->release(cell);
 }
 
 template <class... Call>

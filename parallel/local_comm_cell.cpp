@@ -28,6 +28,7 @@ class Running {
 LocalCell::LocalCell(LocalWorld& world, const std::vector<int>& members)
     : world_(world), members_(members), collectives_(new LocalCollective[members.size()]) {
   first_item_.reserve(members.size() + 1);
+  for (int rank = 0; rank < size(); ++rank) of(rank).call.reserve(size());
 }
 
 void LocalCell::begin(std::int64_t sequence) {

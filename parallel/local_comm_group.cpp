@@ -68,17 +68,25 @@ void LocalMailbox::withdraw(LocalMessage& message) noexcept {
 LocalGroup::LocalGroup(std::shared_ptr<LocalWorld> world, std::vector<int> members)
     : world_(std::move(world)), members_(std::move(members)), mailboxes_(new LocalMailbox[members_.size()]) {}
 
-LocalCell& LocalGroup::cell(std::int64_t sequence) {
-  const std::lock_guard lock(mutex_);
-  for (LocalCell* cell : live_) {
-    if (cell->sequence() == sequence) return *cell;
-  }
-  if (free_.empty()) {
+// Ranks that start and wait in the same order have at most 2 n cells alive when each has at most n: those
+// that the slowest rank has not released, and those that the fastest has started but cannot complete before
+// the slowest starts them. So which rank is ahead, which is the scheduler's choice, never makes another cell.
+void LocalGroup::make_cells(int in_flight) {
+  for (std::size_t wanted = 2 * in_flight; cells_.size() < wanted;) {
     cells_.push_back(std::make_unique<LocalCell>(*world_, members_));
     free_.reserve(cells_.size());
     live_.reserve(cells_.size());
     free_.push_back(cells_.back().get());
   }
+}
+
+LocalCell& LocalGroup::cell(std::int64_t sequence, int in_flight) {
+  const std::lock_guard lock(mutex_);
+  make_cells(in_flight);
+  for (LocalCell* cell : live_) {
+    if (cell->sequence() == sequence) return *cell;
+  }
+  if (free_.empty()) make_cells(static_cast<int>(cells_.size() / 2) + 1);
   LocalCell* cell = free_.back();
   free_.pop_back();
   cell->begin(sequence);

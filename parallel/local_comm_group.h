@@ -59,8 +59,9 @@ class LocalGroup {
   int world_rank(int rank) const { return members_[rank]; }
   LocalMailbox& mailbox(int rank) { return mailboxes_[rank]; }
 
-  // The cell of a collective; every rank that is about to start it gets the same one.
-  LocalCell& cell(std::int64_t sequence);
+  // The cell of a collective; every rank that is about to start it gets the same one. `in_flight`: how many
+  // this rank will then have started and not released; the cells are made when it first has that many.
+  LocalCell& cell(std::int64_t sequence, int in_flight);
   // The rank is done with the cell; after the last one it serves another collective.
   void release(LocalCell& cell);
   // Gives every rank of a split its group and its rank there.
@@ -71,6 +72,8 @@ class LocalGroup {
   bool broken() const { return broken_; }
 
  private:
+  void make_cells(int in_flight);
+
   std::shared_ptr<LocalWorld> world_;
   std::vector<int> members_;
   std::unique_ptr<LocalMailbox[]> mailboxes_;
