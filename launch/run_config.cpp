@@ -1,0 +1,109 @@
+#include "launch/run_config.h"
+
+#include <algorithm>
+
+#include "launch/describe_config.h"
+#include "model/parameters.h"
+#include "optim/schedule.h"
+#include "parallel/pipeline.h"
+#include "train/training.h"
+
+namespace drover {
+
+namespace {
+
+std::vector<ResolvedField> list_values(Config config) {
+  return list_config([&](Fields& fields) { describe(fields, config); });
+}
+
+ResolvedField& field_at(std::vector<ResolvedField>& fields, const std::string& path) {
+  const auto found =
+      std::find_if(fields.begin(), fields.end(), [&](const auto& field) { return field.path == path; });
+  DROVER_CHECK(found != fields.end(), path);
+  return *found;
+}
+
+void resolve_run_directory(RunConfig& run) {
+  RunSection& section = run.config.run;
+  if (!section.dir.empty()) return;
+  if (!is_base_name(section.name))
+    throw usage_error("run.name is '", section.name, "', which cannot be a folder's name; set run.dir");
+  section.dir = "runs/" + section.name;
+  field_at(run.fields, "run.dir").value =
+      list_config([&](Fields& f) { f.add("dir", section.dir, {}); })[0].value;
+}
+
+// What the parts check when they are built, as far as that needs nothing else.
+void check_values(const Config& config, FileSystem& files) {
+  validate(config.model);
+  parameter_table(config.model, static_cast<int>(config.parallel.tensor));
+  if (config.parallel.pipeline == 1) schedule_named(config.parallel.schedule);
+  if (config.data.synthetic || config.data.sources.empty()) open_sources(config, files);  // opens no file
+  validate(config.optimizer, total_steps(config));
+  Sampler{sampler_phases(config)};
+}
+
+bool is_given(const ResolvedField& field) {
+  return field.origin != "default" && !field.origin.starts_with("preset ");
+}
+
+// Messages of the parts begin with the key they are about; its place is put in front.
+std::string located(const std::string& message, const RunConfig& run, const std::string& file) {
+  for (const ResolvedField& field : run.fields)
+    if (is_given(field) && message.starts_with(field.path + " ")) return field.origin + ": " + message;
+  return file + ": " + message;
+}
+
+struct Ineffective {
+  const char* path;
+  bool holds;
+  const char* reason;
+};
+
+std::vector<std::string> find_warnings(const RunConfig& run) {
+  const Config& c = run.config;
+  const bool constant = c.optimizer.schedule == "constant", no_holdout = c.data.holdout.empty();
+  const std::array rules{
+      Ineffective{"optimizer.decay_steps", constant, "optimizer.schedule is constant"},
+      Ineffective{"optimizer.min_lr_ratio", constant, "optimizer.schedule is constant"},
+      Ineffective{"eval.every", no_holdout, "data.holdout is not set"},
+      Ineffective{"eval.sequences", no_holdout, "data.holdout is not set"},
+      Ineffective{"data.region_tokens", c.data.synthetic.has_value() && c.data.synthetic->documents == 1,
+                  "there is one document"},
+      Ineffective{"parallel.context_pieces", c.parallel.context == 1, "parallel.context is 1"},
+      Ineffective{"parallel.stage_layers", c.parallel.pipeline == 1, "parallel.pipeline is 1"},
+  };
+  std::vector<ResolvedField> defaults = list_values(Config{});
+  std::vector<std::string> warnings;
+  for (const ResolvedField& field : run.fields)
+    for (const Ineffective& rule : rules)
+      if (rule.holds && field.path == rule.path && is_given(field) &&
+          field.value != field_at(defaults, field.path).value)
+        warnings.push_back(cat(field.origin, ": ", field.path, " has no effect, because ", rule.reason));
+  return warnings;
+}
+
+}  // namespace
+
+RunConfig read_run_config(FileSystem& files, const ConfigSource& source) {
+  RunConfig run;
+  run.fields = read_config(files, source, [&](Fields& fields) { describe(fields, run.config); });
+  try {
+    resolve_run_directory(run);
+    check_values(run.config, files);
+  } catch (const Error& error) {
+    if (error.exit() != Exit::usage && error.exit() != Exit::input) throw;
+    throw Error(Exit::usage, located(error.what(), run, source.path));
+  }
+  run.warnings = find_warnings(run);
+  return run;
+}
+
+std::string write_run_config(const Config& config) { return write_config(list_values(config)); }
+
+std::string document_run_config() {
+  Config config;
+  return document_config([&](Fields& fields) { describe(fields, config); });
+}
+
+}  // namespace drover
