@@ -11,7 +11,7 @@
 namespace drover {
 
 // A piece of one logical tensor, living in this rank's memory. Slots of a trained parameter: "weight",
-// "moment1", "moment2". Names that a reader does not know are preserved, not dropped.
+// "moment1", "moment2". Any other names are stored all the same; a reader takes those it asks for.
 struct StateEntry {
   std::string name;  // logical parameter, Hugging Face's name
   std::string slot;

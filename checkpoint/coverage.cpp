@@ -1,0 +1,53 @@
+#include "checkpoint/coverage.h"
+
+namespace drover {
+namespace {
+
+// Sums over [0, n) of i and of i^2, modulo 2^64. The factors are divided before they are multiplied, where
+// the division is exact.
+std::uint64_t sum_below(std::uint64_t n) { return n % 2 == 0 ? n / 2 * (n - 1) : (n - 1) / 2 * n; }
+
+std::uint64_t squares_below(std::uint64_t n) {
+  if (n == 0) return 0;
+  std::array<std::uint64_t, 3> factors{n - 1, n, 2 * n - 1};
+  for (const std::uint64_t divisor : {2, 3}) {
+    for (std::uint64_t& factor : factors) {
+      if (factor % divisor != 0) continue;
+      factor /= divisor;
+      break;
+    }
+  }
+  return factors[0] * factors[1] * factors[2];
+}
+
+struct Range {
+  std::uint64_t count, sum, squares;
+};
+Range range(std::int64_t begin, std::int64_t extent) {
+  const auto from = static_cast<std::uint64_t>(begin), to = from + static_cast<std::uint64_t>(extent);
+  return {to - from, sum_below(to) - sum_below(from), squares_below(to) - squares_below(from)};
+}
+
+}  // namespace
+
+// The index of (row, column) is row * C + column, so both sums separate into sums over rows and columns.
+void Coverage::add(const Box& box, std::int64_t tensor_columns) {
+  const Range rows = range(box.offset[0], box.extent[0]), columns = range(box.offset[1], box.extent[1]);
+  const auto width = static_cast<std::uint64_t>(tensor_columns);
+  sums_[0] += rows.count * columns.count;
+  sums_[1] += width * rows.sum * columns.count + rows.count * columns.sum;
+  sums_[2] += width * width * rows.squares * columns.count + 2 * width * rows.sum * columns.sum +
+              rows.count * columns.squares;
+}
+
+void Coverage::add(const Coverage& other) {
+  for (std::size_t i = 0; i < sums_.size(); ++i) sums_[i] += other.sums_[i];
+}
+
+Coverage Coverage::of_sums(const std::array<std::uint64_t, 3>& sums) {
+  Coverage coverage;
+  coverage.sums_ = sums;
+  return coverage;
+}
+
+}  // namespace drover

@@ -1,0 +1,55 @@
+#include "checkpoint/agreement.h"
+#include "checkpoint/checkpoint.h"
+#include "checkpoint/directory.h"
+#include "checkpoint/verify.h"
+
+namespace drover {
+namespace {
+
+// The folder as rank 0 sees it: ranks of other hosts may see a rename later.
+std::vector<std::string> agreed_names(FileSystem& files, const Exec& exec, Communicator& world,
+                                      const std::filesystem::path& folder) {
+  std::string lines;
+  agree(exec, world, [&] {
+    if (world.rank() != 0) return;
+    for (const CommittedName& checkpoint : committed_names(files, folder)) lines += checkpoint.name + '\n';
+  });
+  broadcast_text(exec, world, lines, 0);
+  std::vector<std::string> names;
+  std::istringstream in(lines);
+  for (std::string name; std::getline(in, name);) names.push_back(name);
+  return names;
+}
+
+void check_candidate(const ReadTogether& together) {
+  agree(together.exec, together.world, [&] {
+    if (together.world.rank() == 0 && together.files.kind(together.directory) != FileKind::directory)
+      throw input_error("it is not a directory; symbolic links are not followed here");
+  });
+  const Manifest manifest = read_manifest(together);
+  agree(together.exec, together.world, [&] {
+    if (!together.directory.filename().string().starts_with(step_name(manifest.state.step)))
+      throw input_error("its manifest is of step ", manifest.state.step, "; it was renamed");
+  });
+  verify_together(together, manifest);
+}
+
+}  // namespace
+
+std::optional<std::filesystem::path> find_checkpoint(FileSystem& files, const Exec& exec, Communicator& world,
+                                                     const std::filesystem::path& folder,
+                                                     const std::function<void(const std::string&)>& warn) {
+  for (const std::string& name : agreed_names(files, exec, world, folder)) {
+    try {
+      check_candidate({.files = files, .exec = exec, .world = world, .directory = folder / name});
+      return folder / name;
+    } catch (const CommError&) {
+      throw;
+    } catch (const Error& error) {
+      warn(cat("checkpoint ", (folder / name).string(), " is not used: ", error.what()));
+    }
+  }
+  return std::nullopt;
+}
+
+}  // namespace drover

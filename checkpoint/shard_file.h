@@ -1,0 +1,18 @@
+// One rank's part of a checkpoint: its entries in an HDF5 file.
+#pragma once
+
+#include <filesystem>
+#include <span>
+
+#include "checkpoint/manifest.h"
+#include "core/filesystem.h"
+
+namespace drover {
+
+// Writes the entries that are not empty, one dataset each, into a new file, and syncs it. Returns the table
+// that describes the file. Entries live in host memory. Bytes are digested as they are written, in one pass
+// and in chunks: nothing is read back, and no memory is taken in proportion to the data.
+RankTable write_shard_file(FileSystem& files, const std::filesystem::path& path,
+                           std::span<const StateEntry> entries);
+
+}  // namespace drover
