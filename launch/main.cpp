@@ -11,6 +11,7 @@ int run(int argc, char** argv) {
   CLI::App app{"Drover pretrains Llama-class language models from one YAML file."};
   app.require_subcommand(1);
   Verb chosen;
+  add_data_commands(app, chosen);
   CLI11_PARSE(app, argc, argv);
   return static_cast<int>(chosen());
 }

@@ -1,0 +1,35 @@
+#include "launch/read_progress.h"
+
+#include <cmath>
+#include <iomanip>
+#include <sstream>
+
+namespace drover {
+namespace {
+
+constexpr double kMillion = 1e6;
+
+std::string time_left(double seconds) {
+  constexpr double kMinutesFrom = 120;
+  if (seconds < kMinutesFrom) return cat(std::llround(seconds), " s left");
+  return cat(std::llround(seconds / 60), " min left");
+}
+
+}  // namespace
+
+std::string progress_line(const ReadProgress& progress) {
+  const auto read = static_cast<double>(progress.bytes_read),
+             total = static_cast<double>(progress.bytes_total);
+  std::ostringstream line;
+  line << std::fixed << std::setprecision(0);
+  if (progress.bytes_total > 0) line << 100 * read / total << " %  ";
+  line << read / kMillion << " MB";
+  if (progress.bytes_total > 0) line << " of " << total / kMillion << " MB";
+  line << "  " << progress.documents << " documents" << std::setprecision(1);
+  if (progress.tokens > 0) line << "  " << static_cast<double>(progress.tokens) / kMillion << " M tokens";
+  if (progress.seconds > 0) line << "  " << read / kMillion / progress.seconds << " MB/s";
+  if (progress.seconds_left) line << "  " << time_left(*progress.seconds_left);
+  return line.str();
+}
+
+}  // namespace drover
