@@ -81,25 +81,36 @@ inline void collect(const Training& t, RunResult& result) {
 // Called on every rank, after its training was built and before its first step.
 using Prepare = std::function<void(Training&, Trainer&, const Platform&)>;
 
+// Where the ranks of a run that are threads of this process leave what they have at its end.
+struct Collected {
+  std::mutex mutex;
+  RunResult result;
+};
+
+// One rank's whole training. Of the parameters only what this rank owns is left in `collected`; other
+// elements are what they were, NaN at first.
+inline void train_rank(Communicator& world, const Config& config, Collected& collected, int threads = 1,
+                       const Prepare& prepare = {}) {
+  PosixFileSystem files;
+  HostMemory memory;
+  const auto backend = make_cpu_backend(memory, {.threads = threads});
+  const Platform platform{.world = world, .backend = *backend, .host = memory, .files = files};
+  const auto training = build_training(config, platform);
+  Trainer trainer(*training, platform);
+  if (prepare) prepare(*training, trainer, platform);
+  std::vector<StepReport> steps;
+  while (!trainer.finished()) steps.push_back(trainer.step(false));
+  const std::lock_guard lock(collected.mutex);
+  collected.result.steps = steps;
+  internal::collect(*training, collected.result);
+}
+
 inline RunResult train_locally(const Config& config, int ranks, int threads = 1,
                                const Prepare& prepare = {}) {
-  RunResult result;
-  std::mutex mutex;
-  PosixFileSystem files;
-  run_local_ranks(ranks, [&](Communicator& world) {
-    HostMemory memory;
-    const auto backend = make_cpu_backend(memory, {.threads = threads});
-    const Platform platform{.world = world, .backend = *backend, .host = memory, .files = files};
-    const auto training = build_training(config, platform);
-    Trainer trainer(*training, platform);
-    if (prepare) prepare(*training, trainer, platform);
-    std::vector<StepReport> steps;
-    while (!trainer.finished()) steps.push_back(trainer.step(false));
-    const std::lock_guard lock(mutex);
-    result.steps = steps;
-    internal::collect(*training, result);
-  });
-  return result;
+  Collected collected;
+  run_local_ranks(ranks,
+                  [&](Communicator& world) { train_rank(world, config, collected, threads, prepare); });
+  return collected.result;
 }
 
 // DESIGN's "relative": the larger of the ratio of norms and the ratio of maxima, over all parameters; the

@@ -46,10 +46,23 @@ TEST_CASE("ranks, policies and replication agree with one rank to 1e-9") {
       INFO("ZeRO-" << zero << " on " << ranks << " ranks");
       check_equal(train_locally(with(tiny_config(), zero), ranks), reference);
     }
-  for (std::int64_t zero : {1, 2, 3}) {
-    INFO("ZeRO-" << zero << " replicate 2 x shard 2");
-    check_equal(train_locally(with(tiny_config(), zero, 2), 4), reference);
-  }
+  for (std::int64_t zero : {1, 2, 3})
+    for (const auto& [ranks, replicate] : {std::pair{4, 2}, {4, 4}, {6, 2}, {6, 3}, {8, 2}}) {
+      INFO("ZeRO-" << zero << ", " << replicate << " replicas on " << ranks << " ranks");
+      check_equal(train_locally(with(tiny_config(), zero, replicate), ranks), reference);
+    }
+}
+
+TEST_CASE("rows that do not fill the ranks' microbatches train as on one rank") {
+  Config config = tiny_config();
+  config.train.batch_tokens = 16 * 7;
+  config.train.microbatch_sequences = 3;
+  const RunResult reference = train_locally(config, 1);
+  for (std::int64_t zero : {1, 2, 3})
+    for (const auto& [ranks, replicate] : {std::pair{2, 1}, {3, 1}, {5, 1}, {6, 2}}) {
+      INFO("ZeRO-" << zero << ", " << replicate << " replicas on " << ranks << " ranks");
+      check_equal(train_locally(with(config, zero, replicate), ranks), reference);
+    }
 }
 
 TEST_CASE("a tied embedding's gradient is summed from both of its uses on every layout") {
@@ -62,7 +75,11 @@ TEST_CASE("a tied embedding's gradient is summed from both of its uses on every 
 TEST_CASE("more ranks than rows train") {
   Config config = tiny_config();
   config.train.batch_tokens = 16 * 3;
-  check_equal(train_locally(config, 8), train_locally(config, 1));
+  const RunResult reference = train_locally(config, 1);
+  for (std::int64_t zero : {1, 2, 3}) {
+    check_equal(train_locally(with(config, zero), 8), reference);
+    check_equal(train_locally(with(config, zero, 2), 8), reference);
+  }
 }
 
 TEST_CASE("the loss falls and every parameter moves") {
