@@ -21,7 +21,7 @@ enum class Cut : std::uint8_t {
   first,    // everything on rank 0
   dealt,    // whole tensors in turn (pipeline stages); some ranks have nothing
 };
-constexpr std::array kCuts{Cut::flat, Cut::rows, Cut::columns, Cut::first, Cut::dealt};
+inline constexpr std::array kCuts{Cut::flat, Cut::rows, Cut::columns, Cut::first, Cut::dealt};
 
 // Two blocks' worth of odd shapes.
 inline std::vector<ParameterLayout> small_model() {
@@ -31,7 +31,7 @@ inline std::vector<ParameterLayout> small_model() {
           {.name = "model.layers.1.mlp.up_proj.weight", .shape = {9, 31}},
           {.name = "model.norm.weight", .shape = {1, 5}, .dims = 1}};
 }
-constexpr std::array<const char*, 3> kSlots{"weight", "moment1", "moment2"};
+inline constexpr std::array<const char*, 3> kSlots{"weight", "moment1", "moment2"};
 
 // The part'th of `parts` equal runs of [0, n), the last ones shorter.
 inline std::pair<std::int64_t, std::int64_t> run_of(std::int64_t n, int part, int parts) {
