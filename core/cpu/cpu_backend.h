@@ -1,8 +1,9 @@
 // The CPU backend: float64 for proofs, float32 and bfloat16 for speed. One per rank.
 //
-// Products go to oneDNN (core/cpu/onednn.cpp), one library thread per call, over tiles of the result cut by
-// shape; float64 products, attention and everything bound by memory are our own. The instruction path is
-// chosen once, from what the processor has, unless the caller names one.
+// Products are cut into tiles of the result by shape; where AVX-512 has instructions for a dtype a tile is a
+// call of oneDNN on one library thread (core/cpu/products.h). Other products, attention and everything bound
+// by memory are our own. The instruction path is chosen once, from what the processor has, unless the caller
+// names one.
 #pragma once
 
 #include <memory>

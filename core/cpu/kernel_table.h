@@ -2,7 +2,7 @@
 #pragma once
 
 #include "core/cpu/element_kernels.h"
-#include "core/cpu/product64_kernel.h"
+#include "core/cpu/product_kernel.h"
 #include "core/cpu/row_kernels.h"
 
 namespace drover::cpu {
@@ -37,6 +37,8 @@ constexpr void set_pair(KernelTable& table) {
   table.copy[from][to] = CopyKernel<Isa, In, Out>::run;
   if constexpr (std::is_same_v<MasterOf<In>, MasterOf<Out>>)
     table.rope[from][to] = RopeKernel<Isa, In, Out>::run;
+  if constexpr (std::is_same_v<In, Out> || std::is_same_v<MasterOf<In>, Out>)
+    table.product[from][to] = ProductKernel<Isa, In, Out>::run;
 }
 
 template <class Isa, class In>
@@ -53,7 +55,7 @@ constexpr KernelTable kernel_table() {
                     .master = {master_kernels<Isa, double>(), master_kernels<Isa, float>()},
                     .copy = {},
                     .rope = {},
-                    .product64 = Product64Kernel<Isa>::run};
+                    .product = {}};
   set_pairs_from<Isa, double>(table);
   set_pairs_from<Isa, float>(table);
   set_pairs_from<Isa, bfloat16>(table);

@@ -41,19 +41,23 @@ struct MasterKernels {
   SumKernel<SumOfSquares> sum_of_squares;  // elements
 };
 
-// One tile, rows and cols <= kProduct64Panel, of a float64 product: out[rows, cols] (+)= A B with A[m, k] at
-// a[m * a_row + k * a_depth] and B[k, n] at b[k * b_depth + n * b_col]. Terms are added in order of k, in
-// blocks of kProduct64Depth.
-struct Product64 {
-  const double *a, *b;
-  double* out;
+// One tile, rows <= kProductRows and cols <= kProductCols, of a product: out[rows, cols] (+)= A B with A[m,
+// k] at a[m * a_row + k * a_depth] and B[k, n] at b[k * b_depth + n * b_col]; one stride of each operand
+// is 1. Terms are added in order of k, in blocks of kProductDepth.
+struct ProductTile {
+  const void *a, *b;
+  void* out;
   std::int64_t rows, cols, depth;
   std::int64_t a_row, a_depth, b_col, b_depth, out_row;
   Write write;
-  double* workspace;  // kProduct64Workspace elements
+  void* workspace;  // kProductWorkspace elements of the master dtype
 };
-inline constexpr int kProduct64Panel = 64, kProduct64Depth = 256;  // a tile's side; terms packed at once
-inline constexpr std::int64_t kProduct64Workspace = 2 * kProduct64Panel * kProduct64Depth;
+// Packed operands of one thread take half an L2 cache each.
+inline constexpr std::int64_t kProductRows = 288, kProductCols = 256, kProductDepth = 256;
+// Rows packed as they are lie further apart than their depth: not in the same sets of the first cache.
+inline constexpr std::int64_t kProductRowStride = kProductDepth + 16;
+inline constexpr std::int64_t kProductWorkspace =
+    kProductRows * kProductRowStride + kProductCols * kProductDepth + kProductRows * kProductCols;
 
 inline constexpr int kComputeDTypes = 3, kMasterDTypes = 2;
 // Position of a floating dtype in the tables below: float64, float32, bfloat16.
@@ -66,7 +70,7 @@ struct KernelTable {
   MasterKernels master[kMasterDTypes];
   Kernel<Copy> copy[kComputeDTypes][kComputeDTypes];  // rows of in and out as matrices; [from][to]
   Kernel<Rope> rope[kComputeDTypes][kComputeDTypes];  // tokens; [from][to], entries with one master dtype
-  void (*product64)(const Product64&);
+  void (*product[kComputeDTypes][kComputeDTypes])(const ProductTile&);  // [in][out], out in or master
 };
 
 const KernelTable& plain_kernels();

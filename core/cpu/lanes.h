@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <type_traits>
+#include <utility>
 
 #include "core/dtype.h"
 #include "core/tensor.h"
@@ -148,6 +149,19 @@ struct Lanes {
     return result;
   }
 
+  // Rows become columns: log2(kCount) rounds, each interleaving the first half of the rows with the second.
+  [[gnu::always_inline]] static void turn(V (&rows)[kCount]) {
+    for (int round = 1; round < kCount; round *= 2) {
+      V turned[kCount];
+      for (int i = 0; i < kCount / 2; ++i) {
+        turned[2 * i] = interleave<0>(rows[i], rows[i + kCount / 2], std::make_index_sequence<kCount>{});
+        turned[2 * i + 1] =
+            interleave<kCount / 2>(rows[i], rows[i + kCount / 2], std::make_index_sequence<kCount>{});
+      }
+      for (int i = 0; i < kCount; ++i) rows[i] = turned[i];
+    }
+  }
+
   // About 2 units in the last place in float32 (libm in float64). Arguments are clamped to [-87.3, 88]; NaN
   // stays NaN.
   [[gnu::always_inline]] static V exp(V x) {
@@ -160,7 +174,20 @@ struct Lanes {
   }
   [[gnu::always_inline]] static V sigmoid(V x) { return Scalar(1) / (Scalar(1) + exp(-x)); }
 
+  template <class T>
+  [[gnu::always_inline]] static Scalar widen(T x) {
+    if constexpr (std::is_same_v<T, bfloat16>)
+      return static_cast<Scalar>(__builtin_bit_cast(float, static_cast<std::uint32_t>(x.bits) << 16));
+    else
+      return static_cast<Scalar>(x);
+  }
+
  private:
+  // x[first], y[first], x[first + 1], y[first + 1], ...
+  template <int kFirst, std::size_t... kLane>
+  [[gnu::always_inline]] static V interleave(V x, V y, std::index_sequence<kLane...>) {
+    return __builtin_shufflevector(x, y, (kFirst + kLane / 2 + kLane % 2 * kCount)...);
+  }
   template <class Raw>
   [[gnu::always_inline]] static Raw read(const void* from) {
     Raw raw;
@@ -170,13 +197,6 @@ struct Lanes {
   template <class Raw>
   [[gnu::always_inline]] static void write(void* to, Raw raw) {
     __builtin_memcpy(to, &raw, sizeof raw);
-  }
-  template <class T>
-  [[gnu::always_inline]] static Scalar widen(T x) {
-    if constexpr (std::is_same_v<T, bfloat16>)
-      return static_cast<Scalar>(__builtin_bit_cast(float, static_cast<std::uint32_t>(x.bits) << 16));
-    else
-      return static_cast<Scalar>(x);
   }
   // bfloat16's constructor, lane by lane.
   [[gnu::always_inline]] static Halves rounded(Floats x) {

@@ -9,9 +9,9 @@ namespace {
 
 std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
-// The side of each of about `parts` pieces, a multiple of 32 so that only the last is ragged.
-std::int64_t piece(std::int64_t total, std::int64_t parts) {
-  return std::min(total, ceil_div(ceil_div(total, std::max<std::int64_t>(parts, 1)), 32) * 32);
+// The side of each of about `parts` pieces, a multiple of `unit` so that only the last is ragged.
+std::int64_t piece(std::int64_t total, std::int64_t parts, std::int64_t unit) {
+  return std::min(total, ceil_div(ceil_div(total, std::max<std::int64_t>(parts, 1)), unit) * unit);
 }
 
 // Rows of the operands and the result that belong to one tile.
@@ -46,7 +46,7 @@ ProductShape shape_of(const Matmul& m, const Tile& tile) {
 
 }  // namespace
 
-// Measured on Zen 4 and Zen 5 (bench/matmul.cpp): row tiles of about 256 are as fast as the whole product for
+// Measured on Zen 4 and Zen 5 (bench/ops.cpp): row tiles of about 256 are as fast as the whole product for
 // nt and nn; tn wants a quarter of the rows or more. Columns are only cut to give every thread of a small
 // machine something.
 TileGrid library_tiles(Product product, std::int64_t rows, std::int64_t cols, std::int64_t depth) {
@@ -55,26 +55,33 @@ TileGrid library_tiles(Product product, std::int64_t rows, std::int64_t cols, st
   const std::int64_t least = product == Product::tn ? 4 : 1;
   const std::int64_t down = std::max(rows / kSide, std::min(least, rows / 64));
   const std::int64_t across = std::min(ceil_div(kWantedTiles, std::max<std::int64_t>(down, 1)), cols / kSide);
-  return {rows, cols, piece(rows, down), piece(cols, across)};
+  return {rows, cols, piece(rows, down, 32), piece(cols, across, 32)};
+}
+
+TileGrid own_tiles(std::int64_t rows, std::int64_t cols) {
+  constexpr std::int64_t kLeastRows = 48, kWantedTiles = 4;
+  const std::int64_t across = ceil_div(cols, kProductCols);
+  const std::int64_t wanted = std::min(ceil_div(kWantedTiles, across), rows / kLeastRows);
+  return {rows, cols, piece(rows, std::max(ceil_div(rows, kProductRows), wanted), kLeastRows),
+          piece(cols, across, 32)};
 }
 
 Products::Products(Memory& memory, ThreadPool& pool, CpuPath path, const KernelTable& kernels)
-    : memory_(memory),
-      pool_(pool),
-      kernels_(kernels),
-      library_has_bfloat16_(path >= CpuPath::avx512_bf16),
-      library_(pool.threads()) {}
+    : memory_(memory), pool_(pool), kernels_(kernels), path_(path), library_(pool.threads()) {}
 
 void Products::run(const Matmul& m) {
   library_.trim();
-  if (m.a.dtype == DType::float64)
-    run_float64(m);
+  if (!library_has(m.a.dtype))
+    run_own(m);
   else if (depth_of(m) == 0)
     run_empty_sum(m);
-  else if (m.a.dtype == DType::bfloat16 && !library_has_bfloat16_)
-    run_converted(m);
   else
     run_library(m);
+}
+
+bool Products::library_has(DType dtype) const {
+  return (dtype == DType::bfloat16 && path_ >= CpuPath::avx512_bf16) ||
+         (dtype == DType::float32 && path_ >= CpuPath::avx512);
 }
 
 // The library wants at least one term.
@@ -85,25 +92,26 @@ void Products::run_empty_sum(const Matmul& m) {
                 static_cast<std::size_t>(m.out.dims[1] * size_of(m.out.dtype)));
 }
 
-void Products::run_float64(const Matmul& m) {
-  reserve_workspace(kProduct64Workspace * size_of(DType::float64));
-  const TileGrid grid{m.out.dims[0], m.out.dims[1], kProduct64Panel, kProduct64Panel};
+void Products::run_own(const Matmul& m) {
+  reserve_workspace(kProductWorkspace * size_of(master_dtype(m.a.dtype)));
+  const auto kernel = kernels_.product[table_index(m.a.dtype)][table_index(m.out.dtype)];
+  const TileGrid grid = own_tiles(m.out.dims[0], m.out.dims[1]);
   const bool a_turned = m.product == Product::tn, b_turned = m.product == Product::nt;
   pool_.run(grid.tiles(), [&](std::int64_t index, int worker) {
     const Tile tile = tile_of(m, grid, index);
-    kernels_.product64({.a = tile.a.as<double>(),
-                        .b = tile.b.as<double>(),
-                        .out = tile.out.as<double>(),
-                        .rows = tile.out.dims[0],
-                        .cols = tile.out.dims[1],
-                        .depth = depth_of(m),
-                        .a_row = a_turned ? 1 : m.a.strides[0],
-                        .a_depth = a_turned ? m.a.strides[0] : 1,
-                        .b_col = b_turned ? m.b.strides[0] : 1,
-                        .b_depth = b_turned ? 1 : m.b.strides[0],
-                        .out_row = m.out.strides[0],
-                        .write = m.write,
-                        .workspace = static_cast<double*>(workspace(worker))});
+    kernel({.a = tile.a.data,
+            .b = tile.b.data,
+            .out = tile.out.data,
+            .rows = tile.out.dims[0],
+            .cols = tile.out.dims[1],
+            .depth = depth_of(m),
+            .a_row = a_turned ? 1 : m.a.strides[0],
+            .a_depth = a_turned ? m.a.strides[0] : 1,
+            .b_col = b_turned ? m.b.strides[0] : 1,
+            .b_depth = b_turned ? 1 : m.b.strides[0],
+            .out_row = m.out.strides[0],
+            .write = m.write,
+            .workspace = workspace(worker)});
   });
 }
 
@@ -114,31 +122,6 @@ void Products::run_library(const Matmul& m) {
   pool_.run(grid.tiles(), [&](std::int64_t index, int worker) {
     const Tile tile = tile_of(m, grid, index);
     library_.run(library_.product(shape_of(m, tile)), worker, tile.a.data, tile.b.data, tile.out.data);
-  });
-}
-
-void Products::run_converted(const Matmul& m) {
-  constexpr std::int64_t kSide = 256;
-  const std::int64_t depth = depth_of(m);
-  const TileGrid grid{m.out.dims[0], m.out.dims[1], std::min(kSide, m.out.dims[0]),
-                      std::min(kSide, m.out.dims[1])};
-  reserve_workspace(3 * Arena::kAlignment + size_of(DType::float32) * (2 * kSide * depth + kSide * kSide));
-  const auto convert = [&](const Tensor& from, const Tensor& to) {
-    kernels_.copy[table_index(from.dtype)][table_index(to.dtype)]({.in = from, .out = to}, 0, from.dims[0]);
-  };
-  const auto packed = [&](const Tile& tile, int worker) {
-    Arena arena(workspace(worker), workspace_bytes_, DeviceKind::cpu);
-    const auto take = [&](const Tensor& x) { return arena.take(DType::float32, {x.dims[0], x.dims[1]}); };
-    return Tile{take(tile.a), take(tile.b), tile.out.dtype == DType::float32 ? tile.out : take(tile.out)};
-  };
-  for (std::int64_t index = 0; index < grid.tiles(); ++index)
-    library_.product(shape_of(m, packed(tile_of(m, grid, index), 0)));
-  pool_.run(grid.tiles(), [&](std::int64_t index, int worker) {
-    const Tile tile = tile_of(m, grid, index), wide = packed(tile, worker);
-    convert(tile.a, wide.a);
-    convert(tile.b, wide.b);
-    library_.run(library_.product(shape_of(m, wide)), worker, wide.a.data, wide.b.data, wide.out.data);
-    if (tile.out.dtype != DType::float32) convert(wide.out, tile.out);
   });
 }
 

@@ -1,6 +1,9 @@
 // Matrix products on the CPU: cut into tiles of the result by a rule of the shape and path alone, so that
-// bits don't depend on the number of threads; each tile is one call of the library, or of the own float64
-// kernel.
+// bits don't depend on the number of threads; each tile is one call of the library or of the own kernel.
+//
+// The library multiplies what it has AVX-512 instructions for: bfloat16 on avx512_bf16, float32 from avx512
+// on. Everything else is the own kernel's, which is faster there than the library (dW by a third and more;
+// bfloat16 because packing converts on the way), and float64, which the library does not have.
 #pragma once
 
 #include "core/cpu/cpu_backend.h"
@@ -22,26 +25,28 @@ struct TileGrid {
 // big enough.
 TileGrid library_tiles(Product product, std::int64_t rows, std::int64_t cols, std::int64_t depth);
 
+// For the own kernel: at most its panels, and at least four tiles where each is worth waking a thread for.
+TileGrid own_tiles(std::int64_t rows, std::int64_t cols);
+
 class Products {
  public:
   Products(Memory& memory, ThreadPool& pool, CpuPath path, const KernelTable& kernels);
 
-  // At least one element of out, data set. bfloat16 below avx512_bf16 converts tiles to float32 and
-  // multiplies those.
+  // At least one element of out, data set.
   void run(const Matmul& m);
 
  private:
   void run_empty_sum(const Matmul& m);
-  void run_float64(const Matmul& m);
+  void run_own(const Matmul& m);
   void run_library(const Matmul& m);
-  void run_converted(const Matmul& m);
+  bool library_has(DType dtype) const;
   void reserve_workspace(std::int64_t bytes_per_worker);
   void* workspace(int worker) const;
 
   Memory& memory_;
   ThreadPool& pool_;
   const KernelTable& kernels_;
-  bool library_has_bfloat16_;
+  CpuPath path_;
   Library library_;
   Buffer workspace_;
   std::int64_t workspace_bytes_ = 0;  // per worker
