@@ -1,0 +1,179 @@
+#include "checkpoint/directory.h"
+#include "tests/checkpoint/checkpoint_rig.h"
+#include "tests/support/test_support.h"
+
+namespace drover {
+using namespace testing;
+
+namespace {
+
+// What one save does to a file system that holds older checkpoints.
+struct Recorded {
+  std::unique_ptr<RecordingFileSystem> before;
+  std::vector<RecordingFileSystem::Change> changes;
+  TestSave save;
+};
+
+TestSave saving(std::int64_t step, int generation, int keep) {
+  return {.ranks = 2, .cut = Cut::rows, .step = step, .generation = generation, .keep = keep};
+}
+
+Recorded record(const std::vector<TestSave>& earlier, const TestSave& now) {
+  const auto files = empty_run();
+  for (const TestSave& save : earlier) testing::save(*files, save);
+  Recorded recorded{.before = std::make_unique<RecordingFileSystem>(*files), .changes = {}, .save = now};
+  RecordingFileSystem working(*files);
+  testing::save(working, now);
+  recorded.changes = working.changes();
+  return recorded;
+}
+
+std::unique_ptr<RecordingFileSystem> after(const Recorded& recorded, std::size_t changes, Crash how) {
+  auto files = std::make_unique<RecordingFileSystem>(*recorded.before);
+  for (std::size_t i = 0; i < changes; ++i) files->apply(recorded.changes[i]);
+  files->crash(how);
+  return files;
+}
+
+// The generation whose values the found checkpoint has, -1 if there is none or it is not whole.
+int found_generation(RecordingFileSystem& files, std::initializer_list<int> generations) {
+  const Found found = find(files);
+  if (!found.directory) return -1;
+  for (const int generation : generations) {
+    if (count_wrong(files, *found.directory, {.ranks = 1, .cut = Cut::first, .generation = generation}) == 0)
+      return generation;
+  }
+  return -1;
+}
+
+void check_every_crash(const Recorded& recorded, int old_generation) {
+  const int next = recorded.save.generation;
+  for (const Crash how : {Crash::process, Crash::power, Crash::names}) {
+    bool committed = false;
+    for (std::size_t changes = 0; changes <= recorded.changes.size(); ++changes) {
+      CAPTURE(static_cast<int>(how), changes, recorded.changes.size());
+      const auto files = after(recorded, changes, how);
+      const int generation = found_generation(*files, {old_generation, next});
+      REQUIRE(generation == (committed ? next : generation));  // once committed, never lost
+      REQUIRE(generation != -1);
+      committed = committed || generation == next;
+      // The run goes on from what the crash left.
+      TestSave again = recorded.save;
+      again.generation = 7;
+      save(*files, again);
+      REQUIRE(found_generation(*files, {7}) == 7);
+      for (const std::string& name : files->list("run/checkpoints"))
+        REQUIRE((name.ends_with("LATEST") || find(*files).directory->filename() == name ||
+                 name == "step_0000000100" || name == "step_0000000200"));
+    }
+    CHECK(committed);
+  }
+}
+
+}  // namespace
+
+TEST_CASE("after a crash at any moment of a save, the old or the new checkpoint is found whole") {
+  check_every_crash(record({saving(100, 1, 3)}, saving(200, 2, 3)), 1);
+}
+
+TEST_CASE("a crash while older checkpoints are purged loses none that is kept") {
+  check_every_crash(record({saving(100, 0, 0), saving(200, 1, 0)}, saving(300, 2, 1)), 1);
+}
+
+TEST_CASE("a crash while a step is saved again leaves the one or the other") {
+  check_every_crash(record({saving(100, 0, 0), saving(200, 1, 0)}, saving(200, 2, 3)), 1);
+}
+
+TEST_CASE("a failing disk stops every rank and leaves the old checkpoints as they were") {
+  const Recorded recorded = record({saving(100, 0, 0), saving(200, 1, 0)}, saving(300, 2, 1));
+  const int changes = static_cast<int>(recorded.changes.size());
+  for (const bool lasting : {false, true}) {
+    bool committed = false;
+    for (int at = 0; at < changes; ++at) {
+      CAPTURE(lasting, at, changes);
+      RecordingFileSystem files(*recorded.before);
+      files.inject({.at = at, .code = ENOSPC, .lasting = lasting});
+      std::atomic<int> failed = 0;
+      run_local_ranks(2, [&](Communicator& world) {
+        RankRig rig(world);
+        RankState state(small_model(), Cut::rows, world.rank(), 2);
+        state.fill(2);
+        const std::string message = message_of([&] {
+          save_checkpoint(
+              files, rig.exec, world,
+              {.folder = "run/checkpoints", .entries = state.entries, .state = run_state(300), .keep = 1});
+        });
+        failed += message.find("No space left on device; free space there") != std::string::npos;
+      });
+      REQUIRE(failed == 2);
+      files.heal();
+      const int generation = found_generation(files, {1, 2});
+      REQUIRE(generation != -1);
+      REQUIRE(generation == (committed ? 2 : generation));
+      committed = committed || generation == 2;
+      REQUIRE((committed || files.exists("run/checkpoints/step_0000000100")));
+      REQUIRE((lasting || committed || !files.exists("run/checkpoints/step_0000000300.partial")));
+      save(files, recorded.save);
+      REQUIRE(found_generation(files, {2}) == 2);
+    }
+  }
+}
+
+TEST_CASE("what a killed save left is removed by the next") {
+  const auto files = empty_run();
+  save(*files, saving(100, 0, 3));
+  for (const char* name : {"step_0000000150.partial", "step_0000000200.partial"}) {
+    const auto directory = std::filesystem::path("run/checkpoints") / name;
+    files->make_directory(directory);
+    files->open(directory / "rank_00000.h5", OpenMode::create)->write(bytes_of("torn"), 0);
+  }
+  CHECK(find(*files).directory == std::filesystem::path("run/checkpoints/step_0000000100"));
+  CHECK(find(*files).warnings.empty());
+  save(*files, saving(200, 0, 3));
+  CHECK(files->list("run/checkpoints") ==
+        std::vector<std::string>{"LATEST", "step_0000000100", "step_0000000200"});
+}
+
+TEST_CASE("purging counts intact checkpoints only, and never removes the one just written or later ones") {
+  const auto files = empty_run();
+  for (const std::int64_t step : {100, 200, 300, 400}) save(*files, saving(step, 0, 0));
+  files->bytes("run/checkpoints/step_0000000200/manifest.json")[40] ^= std::byte{1};
+  save(*files, saving(250, 1, 2));  // 300 and 400 were left behind by a run that resumed from 200
+  CHECK(files->list("run/checkpoints") == std::vector<std::string>{"LATEST", "step_0000000100",
+                                                                   "step_0000000200", "step_0000000250",
+                                                                   "step_0000000300", "step_0000000400"});
+  save(*files, saving(260, 1, 2));
+  CHECK(files->list("run/checkpoints") == std::vector<std::string>{"LATEST", "step_0000000250",
+                                                                   "step_0000000260", "step_0000000300",
+                                                                   "step_0000000400"});
+}
+
+TEST_CASE("LATEST is a hint that nothing depends on") {
+  const auto files = empty_run();
+  save(*files, saving(100, 0, 3));
+  for (const char* text : {"", "step_0000000999\n", "../../etc\n", "\0\xff"}) {
+    write_text_atomically(*files, "run/checkpoints/LATEST", text);
+    CHECK(find(*files).directory == std::filesystem::path("run/checkpoints/step_0000000100"));
+  }
+  files->remove_file("run/checkpoints/LATEST");
+  CHECK(find(*files).directory == std::filesystem::path("run/checkpoints/step_0000000100"));
+}
+
+TEST_CASE("pieces that do not cover each tensor exactly once are not committed") {
+  const auto files = empty_run();
+  std::atomic<int> refused = 0;
+  run_local_ranks(3, [&](Communicator& world) {
+    RankRig rig(world);
+    RankState state(small_model(), Cut::rows, world.rank() == 1 ? 0 : world.rank(), 3);  // 0 twice, no 1
+    const std::string message = message_of([&] {
+      save_checkpoint(*files, rig.exec, world,
+                      {.folder = "run/checkpoints", .entries = state.entries, .state = run_state(1)});
+    });
+    refused +=
+        message.find("model.embed_tokens.weight moment1 do not cover it exactly once") != std::string::npos;
+  });
+  CHECK(refused == 3);
+  CHECK(files->list("run/checkpoints").empty());
+}
+
+}  // namespace drover
