@@ -9,8 +9,8 @@
 namespace drover {
 
 // The number of elements of the boxes added, and the sums of their row-major indices and of the squares of
-// those, modulo 2^64. Two covers of the same tensor agree in all three; a box that is missing, doubled or
-// moved changes at least one. (Not proof against boxes contrived to cancel out.)
+// those, modulo the prime 2^61 - 1. Two covers of the same tensor agree in all three; a box that is missing,
+// doubled or moved changes at least one. (Not proof against boxes contrived to cancel out.)
 class Coverage {
  public:
   void add(const Box& box, std::int64_t tensor_columns);
