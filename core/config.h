@@ -115,7 +115,7 @@ struct ResolvedField {
 using DescribeConfig = FunctionRef<void(Fields&)>;
 
 struct ConfigSource {
-  std::string path;  // of the YAML file; the file its key `base` names is layered under it, and so on
+  std::string path;  // of the YAML file. The file its key `base` names, relative to it, is layered under it
   std::vector<std::string> overrides;  // "optimizer.lr=1e-3", "data.sources[0].weight=2"; the last wins
 };
 

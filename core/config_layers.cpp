@@ -53,29 +53,32 @@ std::optional<ConfigNode> take_base(ConfigNode& root) {
 std::string read_layer_text(FileSystem& files, const std::string& path, const std::string& named_at) {
   try {
     return read_text(files, path, kMaxConfigBytes);
-  } catch (const Error& error) {
-    throw usage_error(named_at.empty() ? "" : named_at + ": base: ", error.what(),
-                      named_at.empty() ? "" : " (relative paths start at the working directory)");
+  } catch (const Error& error) {  // a file that is missing or too large is a mistake in the configuration
+    throw usage_error(named_at.empty() ? "" : named_at + ": base: ", error.what());
   }
+}
+
+// The path of a file that `from` names beside itself, in one spelling.
+std::string beside(const std::string& from, const std::string& named) {
+  return (std::filesystem::path(from).parent_path() / named).lexically_normal().string();
 }
 
 void require_no_cycle(const std::vector<std::string>& chain, const std::string& path,
                       const ConfigPlace& place) {
-  const auto normal = [](const std::string& p) { return std::filesystem::path(p).lexically_normal(); };
-  const bool again =
-      std::any_of(chain.begin(), chain.end(), [&](const auto& p) { return normal(p) == normal(path); });
-  if (again) throw usage_error(place.str(), ": base: ", path, " is layered under itself; remove this line");
+  if (std::find(chain.begin(), chain.end(), path) != chain.end())
+    throw usage_error(place.str(), ": base: ", path, " is layered under itself; remove this line");
   if (chain.size() >= kMaxLayers)
     throw usage_error(place.str(), ": base: more than ", kMaxLayers, " layers; merge some of the files");
 }
 
 ConfigNode load_file_layers(FileSystem& files, const std::string& path) {
-  std::vector<std::string> chain{path};
+  std::vector<std::string> chain{std::filesystem::path(path).lexically_normal().string()};
   ConfigNode merged = parse_layer(read_layer_text(files, path, ""), path);
   for (auto base = take_base(merged); base;) {
-    require_no_cycle(chain, base->text, base->place);
-    chain.push_back(base->text);
-    ConfigNode under = parse_layer(read_layer_text(files, base->text, base->place.str()), base->text);
+    const std::string next = beside(chain.back(), base->text);
+    require_no_cycle(chain, next, base->place);
+    chain.push_back(next);
+    ConfigNode under = parse_layer(read_layer_text(files, next, base->place.str()), next);
     base = take_base(under);
     merge_over(under, std::move(merged));
     merged = std::move(under);

@@ -180,7 +180,7 @@ class Reader final : public Fields {
     const bool low = info.at_least && value < *info.at_least, high = info.at_most && value > *info.at_most;
     if (!low && !high) return;
     throw usage_error(node.place.str(), ": ", join_path(path_, key), " is ", node.text, "; it must be at ",
-                      low ? "least " : "most ", low ? *info.at_least : *info.at_most);
+                      low ? "least " : "most ", format_bound(low ? *info.at_least : *info.at_most));
   }
   void check(const ConfigNode& node, const char* key, std::int64_t value, const FieldInfo& info) const {
     check(node, key, static_cast<double>(value), info);

@@ -154,6 +154,12 @@ std::string format_value(const Interval& value) {
   return format_value(value.seconds) + "s";
 }
 
+std::string format_bound(double value) {
+  return std::round(value) == value && std::fabs(value) < 1e15
+             ? format_value(static_cast<std::int64_t>(value))
+             : format_value(value);
+}
+
 std::string format_value(const std::string& value) {
   if (value.empty()) return "null";
   return is_plain(value) ? value : quote(value);

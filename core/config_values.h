@@ -24,5 +24,6 @@ std::string format_value(const std::string& value);  // quoted where YAML needs 
 std::string format_value(const std::optional<std::int64_t>& value);
 std::string format_value(const std::array<double, 2>& value);
 std::string format_value(const Interval& value);
+std::string format_bound(double value);  // for people: 1, 0.5, 1000000
 
 }  // namespace drover

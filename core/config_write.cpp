@@ -87,17 +87,21 @@ std::string value_column(const CatalogueEntry& entry) {
 
 std::string bounds(const FieldInfo& info) {
   std::string text;
-  if (info.at_least) text += cat(", at least ", *info.at_least);
-  if (info.at_most) text += cat(", at most ", *info.at_most);
+  if (info.at_least) text += ", at least " + format_bound(*info.at_least);
+  if (info.at_most) text += ", at most " + format_bound(*info.at_most);
   return text;
+}
+
+const char* resume_column(const CatalogueEntry& entry) {
+  if (entry.kind == FieldKind::section) return "";
+  return entry.field.info.on_resume == OnResume::fixed ? "no" : "yes";
 }
 
 std::string row(const CatalogueEntry& entry, const std::string& key) {
   const FieldInfo& info = entry.field.info;
   const std::string shown_default = info.required ? "required" : entry.field.value;
   return "| `" + key + "` | " + value_column(entry) + bounds(info) + " | " + shown_default + " | " +
-         info.meaning + " | " + (info.on_resume == OnResume::fixed ? "" : "yes") + " | " + info.elsewhere +
-         " |\n";
+         info.meaning + " | " + resume_column(entry) + " | " + info.elsewhere + " |\n";
 }
 
 constexpr const char* kTableHead =

@@ -13,11 +13,6 @@ namespace drover {
 
 namespace {
 
-ConfigPlace place_at(const ConfigPlace& document, const YAML::Mark& mark) {
-  if (document.line == 0 || mark.is_null()) return document;
-  return {document.name, mark.line + 1, mark.column + 1};
-}
-
 std::int64_t cost(const ConfigNode& node) {
   std::int64_t bytes = 64 + static_cast<std::int64_t>(node.text.size() + node.key.size());
   for (const ConfigNode& child : node.children) bytes += cost(child);
@@ -32,9 +27,18 @@ std::int64_t depth(const ConfigNode& node) {
 
 class Builder final : public YAML::EventHandler {
  public:
-  explicit Builder(const ConfigPlace& document) : document_(document) {}
+  explicit Builder(const ConfigPlace& document) : last_(document) {}
 
   ConfigNode take() { return std::move(root_); }
+
+  // Of a mark, or of the last one before where the parser has none, as at the end of the file.
+  const ConfigPlace& place(const YAML::Mark& mark) {
+    if (last_.line != 0 && !mark.is_null()) {
+      last_.line = mark.line + 1;
+      last_.column = mark.column + 1;
+    }
+    return last_;
+  }
 
   void OnDocumentStart(const YAML::Mark& mark) override {
     if (documents_++ > 0)
@@ -43,16 +47,13 @@ class Builder final : public YAML::EventHandler {
   void OnDocumentEnd() override {}
 
   void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override {
-    finish({.kind = ConfigNode::Kind::null, .place = place_at(document_, mark)}, anchor);
+    finish({.kind = ConfigNode::Kind::null, .place = place(mark)}, anchor);
   }
 
   void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
                 const std::string& value) override {
     refuse_tag(mark, tag);
-    finish({.kind = ConfigNode::Kind::scalar,
-            .quoted = tag == "!",
-            .text = value,
-            .place = place_at(document_, mark)},
+    finish({.kind = ConfigNode::Kind::scalar, .quoted = tag == "!", .text = value, .place = place(mark)},
            anchor);
   }
 
@@ -63,7 +64,7 @@ class Builder final : public YAML::EventHandler {
     require_depth(mark, static_cast<std::int64_t>(open_.size()) + depth(found->second));
     spend(mark, cost(found->second));
     ConfigNode copy = found->second;
-    copy.place = place_at(document_, mark);
+    copy.place = place(mark);
     attach(std::move(copy));
   }
 
@@ -88,14 +89,14 @@ class Builder final : public YAML::EventHandler {
     std::map<std::string, ConfigPlace> keys;  // of a mapping: those seen
   };
 
-  std::string at(const YAML::Mark& mark) const { return place_at(document_, mark).str(); }
+  std::string at(const YAML::Mark& mark) { return place(mark).str(); }
 
-  void refuse_tag(const YAML::Mark& mark, const std::string& tag) const {
+  void refuse_tag(const YAML::Mark& mark, const std::string& tag) {
     if (tag.empty() || tag == "?" || tag == "!") return;
     throw usage_error(at(mark), ": the tag ", tag.substr(0, 80), " is not understood; leave it out");
   }
 
-  void require_depth(const YAML::Mark& mark, std::int64_t levels) const {
+  void require_depth(const YAML::Mark& mark, std::int64_t levels) {
     if (levels > kMaxConfigDepth)
       throw usage_error(at(mark), ": nested deeper than ", kMaxConfigDepth, " levels; flatten it");
   }
@@ -110,7 +111,7 @@ class Builder final : public YAML::EventHandler {
   void open(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, ConfigNode::Kind kind) {
     refuse_tag(mark, tag);
     require_depth(mark, static_cast<std::int64_t>(open_.size()) + 1);
-    open_.push_back({.node = {.kind = kind, .place = place_at(document_, mark)}, .anchor = anchor});
+    open_.push_back({.node = {.kind = kind, .place = place(mark)}, .anchor = anchor});
   }
 
   void close() {
@@ -159,7 +160,7 @@ class Builder final : public YAML::EventHandler {
     parent.key = node.text;
   }
 
-  const ConfigPlace& document_;
+  ConfigPlace last_;
   ConfigNode root_;
   std::vector<Open> open_;
   std::map<YAML::anchor_t, ConfigNode> anchored_;
@@ -176,7 +177,7 @@ ConfigNode parse_yaml(std::string_view text, const ConfigPlace& document) {
     YAML::Parser parser(stream);
     while (parser.HandleNextDocument(builder)) continue;
   } catch (const YAML::Exception& error) {
-    throw usage_error(place_at(document, error.mark).str(), ": not YAML: ", error.msg,
+    throw usage_error(builder.place(error.mark).str(), ": not YAML: ", error.msg,
                       "; correct the syntax there or just above");
   }
   return builder.take();

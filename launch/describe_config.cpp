@@ -6,7 +6,7 @@ namespace drover {
 
 namespace {
 
-constexpr double kMaxRanks = 1 << 20;
+constexpr double kMaxRanks = 1e6;
 
 void describe_run(Fields& fields, RunSection& c) {
   fields.add("name", c.name,
@@ -114,15 +114,24 @@ void describe_model(Fields& fields, ModelConfig& c) {
       {.meaning = "standard deviation of initial weights", .at_least = 0, .elsewhere = "init_method_std"});
 }
 
-void describe_source(Fields& fields, SourceConfig& c) {
+// Of the run's own sources the order and the weights belong to what a checkpoint counts; a phase may be
+// planned anew.
+void describe_source(Fields& fields, SourceConfig& c, OnResume on_resume) {
   fields.add("store", c.store,
              {.meaning = "path of a token store, made by `drover data prepare`",
+              .on_resume = on_resume,
               .required = true,
               .elsewhere = "path data_path dataset_folder"});
   fields.add("weight", c.weight,
              {.meaning = "share of rows, relative to the other weights; 0: not used in this phase",
+              .on_resume = on_resume,
               .at_least = 0,
               .elsewhere = "dataset_weights"});
+}
+
+void describe_run_source(Fields& fields, SourceConfig& c) { describe_source(fields, c, OnResume::fixed); }
+void describe_phase_source(Fields& fields, SourceConfig& c) {
+  describe_source(fields, c, OnResume::may_change);
 }
 
 void describe_synthetic(Fields& fields, SyntheticOptions& c) {
@@ -145,7 +154,7 @@ void describe_data(Fields& fields, DataConfig& c) {
   add_list(
       fields, "sources", c.sources,
       {.meaning = "token stores to train on, mixed by weight", .elsewhere = "datasets dataset data_path"},
-      describe_source);
+      describe_run_source);
   add_optional(fields, "synthetic", c.synthetic,
                {.meaning = "documents made by a formula, instead of sources", .elsewhere = "mock_data"},
                describe_synthetic);
@@ -176,7 +185,7 @@ void describe_batch(Fields& fields, TrainConfig& c) {
              {.meaning = "rows a rank computes at once",
               .on_resume = OnResume::may_change,
               .at_least = 1,
-              .at_most = 1 << 20,
+              .at_most = 1e6,
               .elsewhere = "micro_batch_size local_batch_size per_device_train_batch_size"});
 }
 
@@ -365,7 +374,7 @@ void describe_phase(Fields& fields, PhaseConfig& c) {
   add_list(fields, "sources", sources,
            {.meaning = "some of data.sources with new weights, the others rest; empty: as before",
             .on_resume = OnResume::may_change},
-           describe_source);
+           describe_phase_source);
   c.sources = sources.empty() ? std::nullopt : std::optional(sources);
 }
 

@@ -68,8 +68,6 @@ std::vector<std::string> find_warnings(const RunConfig& run) {
       Ineffective{"optimizer.min_lr_ratio", constant, "optimizer.schedule is constant"},
       Ineffective{"eval.every", no_holdout, "data.holdout is not set"},
       Ineffective{"eval.sequences", no_holdout, "data.holdout is not set"},
-      Ineffective{"data.region_tokens", c.data.synthetic.has_value() && c.data.synthetic->documents == 1,
-                  "there is one document"},
       Ineffective{"parallel.context_pieces", c.parallel.context == 1, "parallel.context is 1"},
       Ineffective{"parallel.stage_layers", c.parallel.pipeline == 1, "parallel.pipeline is 1"},
   };
@@ -102,8 +100,25 @@ RunConfig read_run_config(FileSystem& files, const ConfigSource& source) {
 std::string write_run_config(const Config& config) { return write_config(list_values(config)); }
 
 std::string document_run_config() {
+  constexpr const char* kIntroduction = R"(# Configuration
+
+Written by `drover config --docs`; a test fails when this page and the program differ.
+
+A run is one YAML file of the sections below; `drover train configs/tiny.yaml --set optimizer.lr=1.0e-3` puts
+values over it. Every key but the required ones has a default. Unknown keys, keys given twice and values of another
+type are errors with file, line and column. `drover config CONFIG` prints every value and where it came from.
+
+- `base: other.yaml` at the top of a file layers the file over another one: mappings are merged key by key, lists
+  and values are replaced, `null` takes a value away. `--set` is the last layer; `a[0].b=c` sets a value in a list.
+- Token counts may be written as 500M, 2B or 64K (powers of 1000), durations as 30s, 10min, 2h or 1d.
+- Relative paths start at the working directory; that of `base` alone at the folder of the file it stands in.
+- A key that may not change on resume is compared with the run's own config.yaml when the run goes on.
+- Names that torchtitan, nanotron, Megatron-LM or Transformers have for a key are not accepted, but the error names
+  the key here.
+
+)";
   Config config;
-  return document_config([&](Fields& fields) { describe(fields, config); });
+  return kIntroduction + document_config([&](Fields& fields) { describe(fields, config); });
 }
 
 }  // namespace drover
