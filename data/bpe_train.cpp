@@ -44,9 +44,15 @@ class PieceCounter {
   }
 
  private:
+  // A failure is noted before the lock is given up: nobody asks a source that has thrown for more.
   bool take(std::string& document) {
     const std::lock_guard lock(mutex_);
-    return !failure_ && next_(document);
+    try {
+      return !failure_ && next_(document);
+    } catch (...) {
+      failure_ = std::current_exception();
+      return false;
+    }
   }
 
   void count(Counts& counts) {

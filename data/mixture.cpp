@@ -4,13 +4,14 @@
 #include <cmath>
 #include <numeric>
 #include <optional>
+#include <utility>
 
 #include "core/error.h"
 
 namespace drover {
 namespace {
 
-constexpr double kMaxPeriod = 1 << 24;
+constexpr std::int64_t kMaxPeriod = 1 << 24;
 
 void check_weights(std::span<const double> weights) {
   double sum = 0;
@@ -37,19 +38,27 @@ std::optional<std::vector<std::int64_t>> exact_shares(std::span<const double> we
   }
   double sum = 0;
   for (std::int64_t& share : shares) sum += static_cast<double>(share /= divisor);
-  if (sum > kMaxPeriod) return std::nullopt;
+  if (sum > static_cast<double>(kMaxPeriod)) return std::nullopt;
   return shares;
 }
 
+// By largest remainders, so that the sum is kMaxPeriod and each share its exact value rounded down or up
+// (A. Hamilton's method of apportionment).
 std::vector<std::int64_t> rounded_shares(std::span<const double> weights) {
   double largest = 0, sum = 0;
   for (const double weight : weights) largest = std::max(largest, weight);
   for (const double weight : weights) sum += weight / largest;  // in units of the largest: no overflow
   std::vector<std::int64_t> shares;
+  std::vector<std::pair<double, std::size_t>> cut_off;  // (minus the remainder, source)
   for (const double weight : weights) {
-    const double share = std::round(weight / largest / sum * kMaxPeriod);
-    shares.push_back(weight > 0 ? std::max<std::int64_t>(1, std::llround(share)) : 0);
+    const double exact = weight / largest / sum * static_cast<double>(kMaxPeriod);
+    shares.push_back(weight > 0 ? std::max<std::int64_t>(1, static_cast<std::int64_t>(exact)) : 0);
+    cut_off.emplace_back(static_cast<double>(shares.back()) - exact, cut_off.size());
   }
+  std::sort(cut_off.begin(), cut_off.end());
+  std::int64_t left = kMaxPeriod - std::accumulate(shares.begin(), shares.end(), std::int64_t{0});
+  for (std::size_t i = 0; left > 0; ++i, --left) ++shares[cut_off[i].second];
+  *std::max_element(shares.begin(), shares.end()) += left;  // below 0 where many were raised to 1
   return shares;
 }
 

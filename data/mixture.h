@@ -22,8 +22,9 @@ class Mixture {
 
   int sources() const { return static_cast<int>(shares_.size()); }
   // Integers in the ratio of the weights. Decimal weights as people write them (0.7, 0.3 or 12.5) are met
-  // exactly; when that would need a sum above 2^24, the ratio is rounded to that sum (a share is then off by
-  // at most 6e-8, and a positive weight keeps at least 1).
+  // exactly; when that would need a sum above 2^24, the ratio is rounded to exactly that sum: every share is
+  // then less than 2^-24 (6e-8) of the whole off. A positive weight keeps at least 1; what weights too small
+  // for that have too much, the largest has too little.
   std::span<const std::int64_t> shares() const { return shares_; }
   std::int64_t period() const { return period_; }  // sum of shares: the pattern repeats
 

@@ -25,7 +25,8 @@ std::uint64_t mix_key(std::uint64_t key, std::uint64_t part) {
 
 std::uint64_t mix_key(std::uint64_t key, std::string_view part) {
   for (const char c : part) key = mix_key(key, static_cast<std::uint64_t>(static_cast<unsigned char>(c)));
-  return mix_key(key, static_cast<std::uint64_t>(part.size()));
+  // The complement, so that a text is no number, nor a shorter text followed by numbers.
+  return mix_key(key, ~static_cast<std::uint64_t>(part.size()));
 }
 
 Permutation::Permutation(std::int64_t size, std::uint64_t key) : size_(size) {

@@ -1,5 +1,6 @@
 #include "data/mixture.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <numeric>
@@ -74,15 +75,39 @@ TEST_CASE("counts before a row are those of dealing every row before it") {
   }
 }
 
-TEST_CASE("weights that are no short decimals are met to 6e-8") {
-  const Weights weights{std::sqrt(2.0), std::sqrt(3.0), 1e-12};
+// The largest distance of a share from its weight's, in parts of the period.
+double worst_rounding(const Weights& weights) {
   const Mixture mixture(weights);
-  const double sum = weights[0] + weights[1] + weights[2];
-  for (int i = 0; i < 3; ++i) {
-    const double share = static_cast<double>(mixture.shares()[i]) / static_cast<double>(mixture.period());
-    CHECK(std::abs(share - weights[i] / sum) < 6e-8);
+  const double sum = std::accumulate(weights.begin(), weights.end(), 0.0);
+  const auto period = static_cast<double>(mixture.period());
+  double worst = 0;
+  for (std::size_t i = 0; i < weights.size(); ++i) {
+    worst = std::max(worst, std::abs(static_cast<double>(mixture.shares()[i]) / period - weights[i] / sum));
   }
-  CHECK(mixture.shares()[2] == 1);
+  return worst;
+}
+
+TEST_CASE("weights that are no short decimals are met to less than 2^-24 each") {
+  const double bound = 1 / static_cast<double>(1 << 24);
+  CHECK(worst_rounding({std::sqrt(2.0), std::sqrt(3.0), 1e-12}) < bound);
+  std::mt19937_64 random(11);
+  for (int i = 0; i < 200; ++i) {
+    Weights weights(2 + random() % 60);
+    for (double& weight : weights) weight = std::sqrt(static_cast<double>(1 + random() % 100000));
+    REQUIRE(worst_rounding(weights) < bound);
+    REQUIRE(Mixture(weights).period() == 1 << 24);
+  }
+}
+
+TEST_CASE("weights too small for the period keep one row of it each, at the largest one's expense") {
+  Weights weights(100, 1e-13);
+  weights[40] = std::sqrt(2.0);
+  weights[41] = std::sqrt(3.0);
+  const Mixture mixture(weights);
+  CHECK(mixture.period() == 1 << 24);
+  CHECK(std::count(mixture.shares().begin(), mixture.shares().end(), 1) == 98);
+  const double share = std::sqrt(2.0) / (std::sqrt(2.0) + std::sqrt(3.0)) * (1 << 24);
+  CHECK(std::abs(static_cast<double>(mixture.shares()[40]) - share) < 1);
 }
 
 TEST_CASE("a source of weight 0 gets no row") {

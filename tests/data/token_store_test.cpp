@@ -235,8 +235,11 @@ TEST_CASE("document offsets that leave the tokens are refused, at the ends on op
   RecordingFileSystem files;
   BuildStore store = three_documents();
   store.offsets = {0, 3, 7, 11};
-  build_store(files, "end.h5", store);
-  CHECK(contains(trouble(files, "end.h5"), "not from 0 to 10"));
+  build_store(files, "beyond.h5", store);
+  CHECK(contains(trouble(files, "beyond.h5"), "document 3 starts at token 11 of 10"));
+  store.offsets = {0, 3, 7, 9};
+  build_store(files, "short.h5", store);
+  CHECK(contains(trouble(files, "short.h5"), "go from token 0 to 9, not from 0 to 10"));
 
   store.offsets = {0, 3, std::int64_t{1} << 60, 10};
   build_store(files, "inner.h5", store);

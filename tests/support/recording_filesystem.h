@@ -189,6 +189,7 @@ class RecordingFileSystem final : public FileSystem {
   std::shared_ptr<Node> find(const std::filesystem::path& path) const {
     std::shared_ptr<Node> node = root_;
     for (const auto& part : path.relative_path()) {
+      if (part == ".") continue;
       const auto child = node->names.find(part.string());
       if (child == node->names.end()) return nullptr;
       node = child->second;
