@@ -1,17 +1,15 @@
 #include "data/token_store.h"
 
-#include <sys/resource.h>
-
 #include <array>
 #include <cstdio>
 #include <cstdlib>
-#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
 #include "data/inspect.h"
 #include "data/store_writer.h"
 #include "tests/support/byte_tokenizer.h"
+#include "tests/support/process_memory.h"
 #include "tests/support/recording_filesystem.h"
 #include "tests/support/store_builder.h"
 #include "tests/support/temporary_folder.h"
@@ -78,17 +76,6 @@ BuildStore three_documents() {
   return {.ids = {256, 65, 257, 256, 66, 67, 257, 256, 68, 257},
           .offsets = {0, 3, 7, 10},
           .text_bytes = {1, 2, 1}};
-}
-
-std::int64_t anonymous_kilobytes() {
-  std::ifstream status("/proc/self/status");
-  for (std::string word; status >> word;) {
-    if (word != "RssAnon:") continue;
-    std::int64_t kilobytes = 0;
-    status >> kilobytes;
-    return kilobytes;
-  }
-  return -1;
 }
 
 std::string output_of(const std::string& command) {
