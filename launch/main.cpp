@@ -35,7 +35,9 @@ int run(int argc, char** argv) {
                        cat("drover ", build_version(), " (", build_commit(), ")\n", build_options()));
   app.require_subcommand(1);
   Verb chosen;
+  add_config_command(app, chosen);
   add_data_commands(app, chosen);
+  add_checkpoint_commands(app, chosen);
   add_train_command(app, chosen);
   add_eval_command(app, chosen);
   add_generate_command(app, chosen);
