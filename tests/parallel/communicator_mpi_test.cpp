@@ -1,5 +1,6 @@
 // MpiComm: the conformance body on processes.
 #include "tests/support/conformance_groups.h"
+#include "tests/support/count_new.h"
 #include "tests/support/mpi_world.h"
 #include "tests/support/test_support.h"
 
@@ -55,4 +56,8 @@ TEST_CASE("a mismatch is an error on every process and not the end of the others
     a_message_of_another_size_or_dtype_is_an_error(rank);
     a_barrier_separates(rank);
   });
+}
+
+TEST_CASE("starting and waiting on a process's thread allocate nothing after the first step") {
+  on_processes(steps_after_the_first_allocate_nothing);
 }

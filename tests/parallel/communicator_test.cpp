@@ -1,27 +1,10 @@
 // LocalComm: the conformance body on threads, and what only threads can show.
 #include <atomic>
-#include <cstdlib>
-#include <new>
 
 #include "parallel/local_comm.h"
 #include "tests/support/conformance_groups.h"
+#include "tests/support/count_new.h"
 #include "tests/support/test_support.h"
-
-namespace {
-
-thread_local std::atomic<bool> counting =
-    false;  // atomic: the compiler takes operator new for a function that reads nothing
-thread_local std::atomic<int> allocations = 0;
-
-}  // namespace
-
-[[gnu::noinline]] void* operator new(std::size_t bytes) {
-  if (counting) ++allocations;
-  if (void* memory = std::malloc(bytes == 0 ? 1 : bytes)) return memory;
-  throw std::bad_alloc();
-}
-[[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
-[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
 
 using namespace drover;
 using namespace drover::conformance;
@@ -186,36 +169,7 @@ TEST_CASE("a started operation dropped by an exception leaves no rank in its buf
 }
 
 TEST_CASE("starting and waiting allocate nothing after the first step") {
-  on_ranks(4, [](const Rank& rank) {
-    const int size = rank.comm.size(), me = rank.comm.rank();
-    std::vector<float> part(3000), whole(3000 * size), other(3000 * size);
-    const std::vector<std::int64_t> counts(size, 3000);
-    const auto step = [&] {
-      Pending sum = rank.comm.all_reduce(rank.exec, {.x = tensor_of(whole)});
-      Pending gathered = rank.comm.all_gather_v(
-          rank.exec, {.in = tensor_of(part), .out = tensor_of(other), .counts = counts});
-      sum.wait(rank.exec);
-      gathered.wait(rank.exec);
-      rank.comm.reduce_scatter(rank.exec, {.in = tensor_of(whole), .out = tensor_of(part)}).wait(rank.exec);
-      rank.comm.broadcast(rank.exec, {.x = tensor_of(part), .root = 1}).wait(rank.exec);
-      rank.comm.all_to_all(rank.exec, {.in = tensor_of(whole), .out = tensor_of(other)}).wait(rank.exec);
-      Pending send, recv;
-      {
-        const GroupScope group(rank.comm);
-        send = rank.comm.send(rank.exec, tensor_of(part), (me + 1) % size);
-        recv = rank.comm.recv(rank.exec, tensor_of(whole).slice(0, 0, 3000), (me + size - 1) % size);
-      }
-      send.wait(rank.exec);
-      recv.wait(rank.exec);
-      rank.comm.barrier(rank.exec).wait(rank.exec);
-    };
-    step();
-    allocations = 0;
-    counting = true;
-    for (int i = 0; i < 20; ++i) step();
-    counting = false;
-    rank.expect(allocations == 0, cat(allocations.load(), " allocations"));
-  });
+  on_ranks(4, steps_after_the_first_allocate_nothing);
 }
 
 TEST_CASE("a world of one rank obeys the same verbs") {

@@ -251,4 +251,47 @@ inline void shape_only_tensors_pass(const Rank& rank) {
   recv.wait(rank.exec);
 }
 
+// A step's worth of operations on memory that the caller keeps.
+class EveryVerb {
+ public:
+  explicit EveryVerb(const Rank& rank)
+      : rank_(rank),
+        part_(3000),
+        whole_(3000 * rank.comm.size()),
+        other_(3000 * rank.comm.size()),
+        counts_(rank.comm.size(), 3000) {}
+
+  void run() {
+    const Exec& exec = rank_.exec;
+    Communicator& comm = rank_.comm;
+    const Tensor part = tensor_of(part_), whole = tensor_of(whole_), other = tensor_of(other_);
+    Pending sum = comm.all_reduce(exec, {.x = whole});
+    Pending gathered = comm.all_gather_v(exec, {.in = part, .out = other, .counts = counts_});
+    sum.wait(exec);
+    gathered.wait(exec);
+    comm.reduce_scatter(exec, {.in = whole, .out = part}).wait(exec);
+    comm.broadcast(exec, {.x = part, .root = comm.size() - 1}).wait(exec);
+    comm.all_to_all(exec, {.in = whole, .out = other}).wait(exec);
+    exchange_messages(part, whole.slice(0, 0, 3000));
+    comm.barrier(exec).wait(exec);
+  }
+
+ private:
+  void exchange_messages(const Tensor& sent, const Tensor& received) {
+    const int size = rank_.comm.size(), me = rank_.comm.rank();
+    Pending send, recv;
+    {
+      const GroupScope group(rank_.comm);
+      send = rank_.comm.send(rank_.exec, sent, (me + 1) % size);
+      recv = rank_.comm.recv(rank_.exec, received, (me + size - 1) % size);
+    }
+    send.wait(rank_.exec);
+    recv.wait(rank_.exec);
+  }
+
+  const Rank& rank_;
+  std::vector<float> part_, whole_, other_;
+  std::vector<std::int64_t> counts_;
+};
+
 }  // namespace drover::conformance
