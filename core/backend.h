@@ -204,6 +204,9 @@ class Backend {
   virtual std::string describe() const = 0;
   // Blocks the host until all work of the stream has happened. Nothing on a CPU.
   virtual void synchronize(Stream stream) = 0;
+  // Makes what the backend keeps for a shape of a product, so that later products of that shape allocate
+  // nothing. Operands may be shapes only.
+  virtual void prepare(const Matmul&) {}
 
   virtual void fill(const Exec&, const Fill&) = 0;
   virtual void copy(const Exec&, const Copy&) = 0;

@@ -16,10 +16,11 @@ struct WorkCount {
   std::int64_t verbs = 0;
 };
 
-// Scratch sizes are those of `real`, so that measured arenas fit it. Memory is shape-only.
-class CountingBackend final : public Backend {
+// Scratch sizes are those of `real`, so that measured arenas fit it, and prepare reaches it. Memory is
+// shape-only.
+class CountingBackend : public Backend {
  public:
-  explicit CountingBackend(const Backend& real, DeviceKind device = DeviceKind::cpu)
+  explicit CountingBackend(Backend& real, DeviceKind device = DeviceKind::cpu)
       : real_(real), memory_(device) {}
 
   const WorkCount& count() const { return count_; }
@@ -27,6 +28,7 @@ class CountingBackend final : public Backend {
   Memory& memory() override { return memory_; }
   std::string describe() const override { return "counting"; }
   void synchronize(Stream) override {}
+  void prepare(const Matmul& m) override { real_.prepare(m); }
   void fill(const Exec&, const Fill&) override;
   void copy(const Exec&, const Copy&) override;
   void scale(const Exec&, const Scale&) override;
@@ -55,7 +57,7 @@ class CountingBackend final : public Backend {
  private:
   void touch(std::initializer_list<Tensor> operands);
 
-  const Backend& real_;
+  Backend& real_;
   ShapeMemory memory_;
   WorkCount count_;
 };

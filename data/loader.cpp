@@ -68,6 +68,7 @@ void Loader::Shared::run() {
 Loader::Loader(Memory& memory, const LoaderOptions& options, const SamplerState& state)
     : shared_(std::make_unique<Shared>(memory, options)) {
   shared_->state = state;
+  for (StepBuffer& buffer : shared_->buffers) buffer.after = state;  // makes its vectors
   shared_->start_reading(state);
   shared_->thread = std::thread([shared = shared_.get()] { shared->run(); });
 }
@@ -108,5 +109,7 @@ void Loader::seek(const SamplerState& state) {
 std::int64_t Loader::max_microbatches() const { return shared_->reader.max_microbatches(); }
 
 std::int64_t Loader::max_microbatch_tokens() const { return shared_->reader.max_microbatch_tokens(); }
+
+std::vector<std::int64_t> Loader::microbatch_sizes() const { return shared_->reader.microbatch_sizes(); }
 
 }  // namespace drover

@@ -52,6 +52,9 @@ class Loader {
   // activation memory is sized for.
   std::int64_t max_microbatches() const;
   std::int64_t max_microbatch_tokens() const;
+  // The numbers of packed tokens, 0 excepted, that microbatches of any rank and phase can have, each once:
+  // what backends are prepared for.
+  std::vector<std::int64_t> microbatch_sizes() const;
 
  private:
   struct Shared;

@@ -1,6 +1,7 @@
 #include "data/loader_step.h"
 
 #include <algorithm>
+#include <set>
 #include <span>
 
 #include "core/error.h"
@@ -65,6 +66,18 @@ std::int64_t StepReader::max_microbatch_tokens() const {
     return std::min<std::int64_t>(microbatch_sequences_, rows_of_rank(phase, data_ranks_)) *
            phase.sequence_length;
   });
+}
+
+// Ranks get the same number of rows, or one more; so do a rank's microbatches (data/assignment.h).
+std::vector<std::int64_t> StepReader::microbatch_sizes() const {
+  std::set<std::int64_t> sizes;
+  for (const Phase& phase : sampler_.phases()) {
+    const std::int64_t microbatches = microbatches_of(phase.rows(), data_ranks_, microbatch_sequences_);
+    for (const std::int64_t of_rank : {phase.rows() / data_ranks_, rows_of_rank(phase, data_ranks_)})
+      for (const std::int64_t rows : {of_rank / microbatches, (of_rank + microbatches - 1) / microbatches})
+        if (rows > 0) sizes.insert(rows * phase.sequence_length);
+  }
+  return {sizes.begin(), sizes.end()};
 }
 
 void StepReader::read(const SamplerState& state, StepBuffer& out) {

@@ -33,6 +33,7 @@ class StepReader {
   std::int64_t max_tokens() const;
   std::int64_t max_microbatches() const;
   std::int64_t max_microbatch_tokens() const;
+  std::vector<std::int64_t> microbatch_sizes() const;
 
   void read(const SamplerState& state, StepBuffer& out);
 

@@ -225,9 +225,39 @@ void LlamaStage::logits(const Exec& exec, const Microbatch& batch, std::int64_t 
   });
 }
 
-StageSizes measure_stage(const StageOptions& options, SlotCount slots, const Backend& real) {
+namespace {
+
+// Counts, and prepares the real backend for every product.
+class MeasuringBackend final : public CountingBackend {
+ public:
+  using CountingBackend::CountingBackend;
+  void matmul(const Exec& exec, const Matmul& m) override {
+    CountingBackend::matmul(exec, m);
+    prepare(m);
+  }
+};
+
+// One row of n tokens that attends to itself: scratch depends on shapes alone, not on segments.
+void run_shapes(const Exec& exec, const Timeline& timeline, ParameterGroups& groups, LlamaStage& stage,
+                std::int64_t n) {
+  const Tensor ids = Tensor::of(nullptr, DType::int32, {n});
+  const Segment whole{.q_begin = 0,
+                      .q_end = static_cast<std::int32_t>(n),
+                      .kv_begin = 0,
+                      .kv_end = static_cast<std::int32_t>(n)};
+  const Microbatch batch{.rows = 1, .tokens = ids, .targets = ids, .positions = ids, .segments = {&whole, 1}};
+  groups.begin_step(exec);
+  stage.begin_step(exec, {&batch, 1});
+  run_timeline(exec, timeline, stage);
+  stage.evaluate(exec, batch);
+}
+
+}  // namespace
+
+StageSizes measure_stage(const StageOptions& options, SlotCount slots, Backend& real,
+                         std::span<const std::int64_t> other_sizes) {
   constexpr std::int64_t kEndless = std::int64_t{1} << 50;
-  CountingBackend counting(real);
+  MeasuringBackend counting(real);
   Arena scratch = Arena::measuring(DeviceKind::cpu);
   const Exec exec{.backend = counting, .scratch = scratch};
   const auto alone = single_rank_world();
@@ -238,21 +268,11 @@ StageSizes measure_stage(const StageOptions& options, SlotCount slots, const Bac
                            .saved_bytes = kEndless,
                            .weight_bytes = kEndless};
   LlamaStage stage(counting.memory(), options, endless, groups);
-
-  // One row that attends to itself: scratch depends on shapes alone, not on segments.
-  const std::int64_t n = options.max_tokens;
-  const Tensor ids = Tensor::of(nullptr, DType::int32, {n});
-  const Segment whole{.q_begin = 0,
-                      .q_end = static_cast<std::int32_t>(n),
-                      .kv_begin = 0,
-                      .kv_end = static_cast<std::int32_t>(n)};
-  const Microbatch largest{
-      .rows = 1, .tokens = ids, .targets = ids, .positions = ids, .segments = {&whole, 1}};
-  groups.begin_step(exec);
-  stage.begin_step(exec, {&largest, 1});
-  run_timeline(
-      exec, single_rank_timeline(slots.weight > 0 ? Schedule::gpipe_split : Schedule::one_f_one_b, 1), stage);
-  stage.evaluate(exec, largest);
+  const Timeline timeline =
+      single_rank_timeline(slots.weight > 0 ? Schedule::gpipe_split : Schedule::one_f_one_b, 1);
+  run_shapes(exec, timeline, groups, stage, options.max_tokens);
+  for (const std::int64_t n : other_sizes)
+    if (n < options.max_tokens) run_shapes(exec, timeline, groups, stage, n);
   return {.slots = slots,
           .saved_bytes = stage.saved_peak(),
           .weight_bytes = stage.weight_peak(),

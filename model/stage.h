@@ -105,7 +105,9 @@ class LlamaStage final : public Stage {
 };
 
 // Runs one largest microbatch of the real program on shape-only tensors under the counting backend, with
-// scratch sizes of `real`.
-StageSizes measure_stage(const StageOptions& options, SlotCount slots, const Backend& real);
+// scratch sizes of `real`; and one of each of the other sizes (tokens), so that `real` is prepared for the
+// products of all of them and no step allocates because it is the first to have such a microbatch.
+StageSizes measure_stage(const StageOptions& options, SlotCount slots, Backend& real,
+                         std::span<const std::int64_t> other_sizes = {});
 
 }  // namespace drover

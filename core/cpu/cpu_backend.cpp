@@ -68,6 +68,7 @@ class CpuBackend final : public Backend {
   Memory& memory() override { return memory_; }
   std::string describe() const override { return cat("cpu ", name_of(path_), ", ", cpu::Library::version()); }
   void synchronize(Stream) override {}
+  void prepare(const Matmul& m) override { products_.prepare(m); }
 
   void fill(const Exec&, const Fill&) override;
   void copy(const Exec&, const Copy&) override;

@@ -115,10 +115,16 @@ void Products::run_own(const Matmul& m) {
   });
 }
 
-void Products::run_library(const Matmul& m) {
+void Products::prepare(const Matmul& m) {
+  if (!library_has(m.a.dtype) || m.out.numel() == 0 || depth_of(m) == 0) return;
   const TileGrid grid = library_tiles(m.product, m.out.dims[0], m.out.dims[1], depth_of(m));
   for (std::int64_t index = 0; index < grid.tiles(); ++index)
     library_.product(shape_of(m, tile_of(m, grid, index)));
+}
+
+void Products::run_library(const Matmul& m) {
+  prepare(m);
+  const TileGrid grid = library_tiles(m.product, m.out.dims[0], m.out.dims[1], depth_of(m));
   pool_.run(grid.tiles(), [&](std::int64_t index, int worker) {
     const Tile tile = tile_of(m, grid, index);
     library_.run(library_.product(shape_of(m, tile)), worker, tile.a.data, tile.b.data, tile.out.data);

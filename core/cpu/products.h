@@ -34,6 +34,8 @@ class Products {
 
   // At least one element of out, data set.
   void run(const Matmul& m);
+  // Makes the library's products for m's tiles. Operands may be shapes only.
+  void prepare(const Matmul& m);
 
  private:
   void run_empty_sum(const Matmul& m);
