@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <map>
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -76,7 +77,7 @@ double product_peak(const Exec& exec, DType dtype, const Stopwatch& watch) {
 }
 
 struct Measured {
-  std::vector<double> seconds;  // of each step, sorted
+  std::vector<double> seconds;  // of each step
   StepReport report;
 };
 
@@ -89,15 +90,14 @@ Measured measure(Trainer& trainer, TimedBackend& timed, const Stopwatch& watch, 
     measured.report = trainer.step(false);
     measured.seconds.push_back(watch.seconds() - start);
   }
-  std::sort(measured.seconds.begin(), measured.seconds.end());
   return measured;
 }
 
-void print_breakdown(const TimedBackend& timed, double total) {
+void print_breakdown(const TimedBackend& timed, double total, int steps) {
   double rest = total;
   const auto line = [&](std::string_view name, double seconds) {
-    std::printf("  %-24.*s %8.1f ms %5.1f %%\n", static_cast<int>(name.size()), name.data(), 1e3 * seconds,
-                100 * seconds / total);
+    std::printf("  %-24.*s %8.1f ms %5.1f %%\n", static_cast<int>(name.size()), name.data(),
+                1e3 * seconds / steps, 100 * seconds / total);
   };
   for (int work = 0; work < kWorks; ++work) {
     line(kWorkNames[static_cast<std::size_t>(work)], timed.seconds(work));
@@ -122,16 +122,19 @@ void run(const Arguments& a) {
   const Measured measured = measure(trainer, timed, watch, steps);
   const StepReport& r = measured.report;
   const double flops = training_flops(config.model, r.batch_tokens, r.attended_pairs);
-  const double median = measured.seconds[measured.seconds.size() / 2];
-  double total = 0;
-  for (const double seconds : measured.seconds) total += seconds;
+  std::vector<double> sorted = measured.seconds;
+  std::sort(sorted.begin(), sorted.end());
+  const double median = sorted[sorted.size() / 2];
   std::printf(
       "drover %s, %s, %d threads, %s: %.0f tokens/s, %.1f ms a step (best %.1f), %.1f GFLOP/s, %.0f %% "
       "of the product peak %.1f\n",
       a.at("model").c_str(), config.train.dtype.c_str(), threads, real->describe().c_str(),
-      static_cast<double>(r.batch_tokens) / median, 1e3 * median, 1e3 * measured.seconds[0],
-      1e-9 * flops / median, 100 * flops / median / peak, 1e-9 * peak);
-  print_breakdown(timed, total);
+      static_cast<double>(r.batch_tokens) / median, 1e3 * median, 1e3 * sorted[0], 1e-9 * flops / median,
+      100 * flops / median / peak, 1e-9 * peak);
+  print_breakdown(timed, std::accumulate(sorted.begin(), sorted.end(), 0.0), steps);
+  std::printf("  steps [ms]:");
+  for (const double seconds : measured.seconds) std::printf(" %.1f", 1e3 * seconds);
+  std::printf("\n");
 }
 
 }  // namespace
