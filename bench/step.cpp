@@ -83,11 +83,11 @@ struct Measured {
 
 Measured measure(Trainer& trainer, TimedBackend& timed, const Stopwatch& watch, int steps) {
   Measured measured;
-  for (int warm_up = 0; warm_up < 2; ++warm_up) trainer.step(false);
+  for (int warm_up = 0; warm_up < 2; ++warm_up) trainer.step();
   timed.reset();
   for (int i = 0; i < steps; ++i) {
     const double start = watch.seconds();
-    measured.report = trainer.step(false);
+    measured.report = trainer.step();
     measured.seconds.push_back(watch.seconds() - start);
   }
   return measured;
