@@ -250,14 +250,24 @@ Properties without_times(hid_t of_class) {
 }
 
 struct CreationProperties {
-  Properties links{H5Pcreate(H5P_LINK_CREATE), "make link properties"};
+  Properties group = without_times(H5P_GROUP_CREATE);
   Properties dataset = without_times(H5P_DATASET_CREATE);
   CreationProperties() {
-    checked(H5Pset_create_intermediate_group(links, 1), "ask for groups on the way");
     checked(H5Pset_alloc_time(dataset, H5D_ALLOC_TIME_EARLY), "ask for early allocation");
     checked(H5Pset_fill_time(dataset, H5D_FILL_TIME_NEVER), "ask for no fill values");
   }
 };
+
+// The groups on the way to a dataset; those that the library makes by itself would hold times.
+void create_groups(hid_t file, const CreationProperties& properties, const std::string& dataset_path) {
+  for (std::size_t end = dataset_path.find('/', 1); end != std::string::npos;
+       end = dataset_path.find('/', end + 1)) {
+    const std::string path = dataset_path.substr(0, end);
+    if (H5Lexists(file, path.c_str(), H5P_DEFAULT) > 0) continue;
+    const Object made(H5Gcreate2(file, path.c_str(), H5P_DEFAULT, properties.group, H5P_DEFAULT),
+                      "make the group " + path);
+  }
+}
 
 void create_dataset(hid_t file, const CreationProperties& properties, Hdf5Dataset& dataset) {
   const std::string action = "make the dataset " + dataset.path;
@@ -265,8 +275,9 @@ void create_dataset(hid_t file, const CreationProperties& properties, Hdf5Datase
                " dims");
   const std::vector<hsize_t> dims(dataset.dims.begin(), dataset.dims.end());
   const Space space(H5Screate_simple(static_cast<int>(dims.size()), dims.data(), nullptr), action);
-  const Object made(H5Dcreate2(file, dataset.path.c_str(), library_type(dataset.type), space,
-                               properties.links, properties.dataset, H5P_DEFAULT),
+  create_groups(file, properties, dataset.path);
+  const Object made(H5Dcreate2(file, dataset.path.c_str(), library_type(dataset.type), space, H5P_DEFAULT,
+                               properties.dataset, H5P_DEFAULT),
                     action);
   write_attributes(made, dataset.attributes);
   const haddr_t offset = H5Dget_offset(made);

@@ -1,5 +1,6 @@
 #include "launch/console.h"
 
+#include <fcntl.h>
 #include <spdlog/logger.h>
 #include <spdlog/sinks/basic_file_sink.h>
 #include <unistd.h>
@@ -27,6 +28,17 @@ std::shared_ptr<spdlog::logger> file_logger(const std::string& path) {
   }
 }
 
+// mpirun gives its ranks a terminal of its own to write to, so a rank asks what its launcher writes to. (A
+// rank on another host finds that host's daemon, which writes to none.)
+bool seen_on_a_terminal() {
+  if (isatty(STDOUT_FILENO) == 0) return false;
+  const int launcher = ::open(cat("/proc/", getppid(), "/fd/1").c_str(), O_WRONLY | O_NOCTTY | O_CLOEXEC);
+  if (launcher < 0) return false;
+  const bool terminal = isatty(launcher) == 1;
+  ::close(launcher);
+  return terminal;
+}
+
 }  // namespace
 
 struct Console::State {
@@ -47,7 +59,7 @@ struct Console::State {
 Console::Console(const ConsoleOptions& options)
     : state_(new State{.file = file_logger(options.log_file),
                        .to_people = options.to_people,
-                       .terminal = options.to_people && isatty(STDOUT_FILENO) == 1}) {}
+                       .terminal = options.to_people && seen_on_a_terminal()}) {}
 
 Console::~Console() {
   if (state_->live_line) std::fputs("\n", stdout);

@@ -2,17 +2,51 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 
+#include "launch/build_identity.h"
 #include "launch/commands.h"
 
 namespace drover {
 namespace {
 
+constexpr const char* kHelp =
+    R"(Drover pretrains Llama-class language models from one YAML file.
+
+  drover train configs/tiny.yaml                  trains in seconds, needs no files
+  mpirun -n 2 drover train configs/tiny.yaml      the same on two ranks
+  drover VERB --help                              teaches each verb by example)";
+
+// Verbs whose names are taken and whose work is not there yet.
+void add_reserved(CLI::App& app, Verb& chosen) {
+  for (const char* name :
+       {"launch", "verify", "chaos", "schedule", "status", "doctor", "plan", "sweep", "monitor"}) {
+    CLI::App* const verb = app.add_subcommand(name, "not yet");
+    verb->allow_extras();
+    verb->callback([name, &chosen] {
+      chosen = [name]() -> Exit {
+        throw usage_error("`drover ", name, "` is not there yet; docs/design.md says what is");
+      };
+    });
+  }
+}
+
 int run(int argc, char** argv) {
-  CLI::App app{"Drover pretrains Llama-class language models from one YAML file."};
+  CLI::App app{kHelp};
+  app.set_version_flag("--version",
+                       cat("drover ", build_version(), " (", build_commit(), ")\n", build_options()));
   app.require_subcommand(1);
   Verb chosen;
+  add_config_command(app, chosen);
   add_data_commands(app, chosen);
-  CLI11_PARSE(app, argc, argv);
+  add_checkpoint_commands(app, chosen);
+  add_train_command(app, chosen);
+  add_eval_command(app, chosen);
+  add_generate_command(app, chosen);
+  add_reserved(app, chosen);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? static_cast<int>(Exit::done) : static_cast<int>(Exit::usage);
+  }
   return static_cast<int>(chosen());
 }
 

@@ -22,14 +22,15 @@ void refuse_unbuilt_axes(const Mesh& mesh, const ParallelConfig& parallel) {
         "run yet");
 }
 
-StageOptions stage_options(const Config& config, const Loader& loader) {
+// For microbatches of that many tokens, and for those of an evaluation.
+StageOptions stage_options(const Config& config, std::int64_t microbatch_tokens) {
   std::int64_t longest = config.train.sequence_length;
   for (const PhaseConfig& phase : config.phases)
     longest = std::max(longest, phase.sequence_length.value_or(0));
   return {.model = config.model,
           .compute = dtype_named(config.train.dtype),
           .recompute = recompute_named(config.train.recompute),
-          .max_tokens = std::max(loader.max_microbatch_tokens(), longest * config.train.microbatch_sequences),
+          .max_tokens = std::max(microbatch_tokens, longest * config.train.microbatch_sequences),
           .max_positions = longest};
 }
 
@@ -66,19 +67,17 @@ AxisValues axis_sizes(const ParallelConfig& p) {
 
 }  // namespace
 
-// The order, and why:
-//  1. the mesh and the table of layouts are values: whatever is illegal is refused while nothing is
-//  allocated;
-//  2. communicators next, because everything that is sized depends on this rank's place;
-//  3. data before the model: the loader starts to read the first step on its thread, and knows the largest
-//  microbatch;
-//  4. the stage is measured by running it on shape-only tensors, so scratch and saved slots are exactly as
-//  large as needed;
-//  5. parameter groups and stage are allocated, then masters are drawn (a checkpoint overwrites them: launch/
-//  decides).
-std::unique_ptr<Training> build_training(const Config& config, const Platform& platform) {
-  Mesh mesh = Mesh::fitting(platform.world.size(), axis_sizes(config.parallel));
+Mesh mesh_of(const Config& config, int ranks) {
+  Mesh mesh = Mesh::fitting(ranks, axis_sizes(config.parallel));
   refuse_unbuilt_axes(mesh, config.parallel);
+  return mesh;
+}
+
+namespace {
+
+// The mesh and what follows from it: values, then communicators.
+std::unique_ptr<Training> start(const Config& config, const Platform& platform) {
+  const Mesh mesh = mesh_of(config, platform.world.size());
   const std::int64_t steps = total_steps(config);
   validate(config.optimizer, steps);
   const AxisValues at = mesh.coordinate(platform.world.rank());
@@ -88,33 +87,59 @@ std::unique_ptr<Training> build_training(const Config& config, const Platform& p
                    .mesh = mesh,
                    .at = at,
                    .table = parameter_table(config.model, mesh.size(Axis::tensor))});
-
   t->connections = connect(t->mesh, platform.world);
+  return t;
+}
 
+// Parameter groups and stage, for as many microbatches in flight as the schedule has of `microbatches`, and prepared
+// for all `sizes` (tokens) that one can have.
+void add_stage(Training& t, const Platform& platform, const StageOptions& options, std::int64_t microbatches,
+               std::span<const std::int64_t> sizes) {
+  const Timeline timeline =
+      single_rank_timeline(schedule_named(t.config.parallel.schedule), static_cast<int>(microbatches));
+  const StageSizes slots = measure_stage(options, count_slots(timeline), platform.backend, sizes);
+  Memory& device = platform.backend.memory();
+  t.groups = std::make_unique<ParameterGroups>(
+      device, *t.connections.group, *t.connections.replicate,
+      ParameterGroupsOptions{.layouts = group_layouts(t.config.model, t.table, t.at.tensor,
+                                                      t.mesh.size(Axis::tensor), t.mesh.group_shards()),
+                             .compute = options.compute,
+                             .zero = zero_numbered(t.config.parallel.zero)});
+  t.scratch_buffer = Buffer(device, slots.scratch_bytes, MemoryCategory::scratch);
+  t.scratch = Arena(t.scratch_buffer, device.device());
+  t.stage = std::make_unique<LlamaStage>(device, options, slots, *t.groups);
+  t.numbers_buffer = Buffer(device, 2 * Arena::kAlignment, MemoryCategory::scratch);
+  initialise({platform.backend, t.scratch}, t.table, *t.groups,
+             static_cast<std::uint64_t>(t.config.run.seed));
+}
+
+}  // namespace
+
+// The order, and why:
+//  1. the mesh and the table of layouts are values: whatever is illegal is refused while nothing is allocated;
+//  2. communicators next, because everything that is sized depends on this rank's place;
+//  3. data before the model: the loader starts to read the first step on its thread, and knows the largest
+//     microbatch;
+//  4. the stage is measured by running it on shape-only tensors, so scratch and saved slots are exactly as
+//     large as needed;
+//  5. parameter groups and stage are allocated, then masters are drawn (a checkpoint overwrites them: launch/
+//     decides).
+std::unique_ptr<Training> build_training(const Config& config, const Platform& platform) {
+  auto t = start(config, platform);
   t->sources = open_sources(config, platform.files);
   t->holdout_source = open_holdout(config, platform.files);
   t->loader = std::make_unique<Loader>(platform.host, loader_options(*t));
   t->holdout = make_holdout(*t, platform.host);
+  add_stage(*t, platform, stage_options(config, t->loader->max_microbatch_tokens()),
+            t->loader->max_microbatches(), t->loader->microbatch_sizes());
+  return t;
+}
 
-  const StageOptions options = stage_options(config, *t->loader);
-  const Timeline timeline = single_rank_timeline(schedule_named(config.parallel.schedule),
-                                                 static_cast<int>(t->loader->max_microbatches()));
-  const StageSizes sizes =
-      measure_stage(options, count_slots(timeline), platform.backend, t->loader->microbatch_sizes());
-
-  Memory& device = platform.backend.memory();
-  t->groups = std::make_unique<ParameterGroups>(
-      device, *t->connections.group, *t->connections.replicate,
-      ParameterGroupsOptions{.layouts = group_layouts(config.model, t->table, at.tensor,
-                                                      mesh.size(Axis::tensor), mesh.group_shards()),
-                             .compute = options.compute,
-                             .zero = zero_numbered(config.parallel.zero)});
-  t->scratch_buffer = Buffer(device, sizes.scratch_bytes, MemoryCategory::scratch);
-  t->scratch = Arena(t->scratch_buffer, device.device());
-  t->stage = std::make_unique<LlamaStage>(device, options, sizes, *t->groups);
-  t->numbers_buffer = Buffer(device, 2 * Arena::kAlignment, MemoryCategory::scratch);
-  initialise({platform.backend, t->scratch}, t->table, *t->groups,
-             static_cast<std::uint64_t>(config.run.seed));
+std::unique_ptr<Training> build_inference(const Config& config, const Platform& platform) {
+  auto t = start(config, platform);
+  t->holdout_source = open_holdout(config, platform.files);
+  t->holdout = make_holdout(*t, platform.host);
+  add_stage(*t, platform, stage_options(config, 0), 1, {});
   return t;
 }
 

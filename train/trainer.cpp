@@ -11,10 +11,10 @@ namespace drover {
 
 // What ranks add up at the end of a step.
 struct Trainer::Sums {
-  double squares = 0, loss = 0, stop = 0;
+  double squares = 0, loss = 0, stop = 0, save = 0;
 };
 
-Tensor Trainer::float_numbers() const { return t_.numbers_buffer.tensor(DType::float64, {3}); }
+Tensor Trainer::float_numbers() const { return t_.numbers_buffer.tensor(DType::float64, {4}); }
 
 Tensor Trainer::integer_numbers() const {
   return t_.numbers_buffer.tensor(DType::int64, {1}, Arena::kAlignment);
@@ -32,22 +32,23 @@ void Trainer::run_microbatches(const StepBatch& batch) {
   t_.groups->finish_gradients(exec_);
 }
 
-Trainer::Sums Trainer::reduce_sums(bool stop) {
+Trainer::Sums Trainer::reduce_sums(const StepWishes& wishes) {
   const Tensor numbers = float_numbers();
   const Tensor squares = numbers.slice(0, 0, 1), loss = numbers.slice(0, 1, 2);
-  ops::fill(exec_, {.out = numbers, .value = stop ? 1.0 : 0.0});
+  ops::fill(exec_, {.out = numbers.slice(0, 2, 3), .value = wishes.stop ? 1.0 : 0.0});
+  ops::fill(exec_, {.out = numbers.slice(0, 3, 4), .value = wishes.save ? 1.0 : 0.0});
   ops::fill(exec_, {.out = squares, .value = 0});
   add_gradient_squares(exec_, *t_.groups, squares);
   ops::copy(exec_, {.in = t_.stage->loss(), .out = loss});
   // Shards along replicate are copies, so squares are summed along the group only.
   t_.connections.group->all_reduce(exec_, {.x = numbers}).wait(exec_);
-  t_.connections.replicate->all_reduce(exec_, {.x = numbers.slice(0, 1, 3)}).wait(exec_);
+  t_.connections.replicate->all_reduce(exec_, {.x = numbers.slice(0, 1, 4)}).wait(exec_);
   platform_.backend.synchronize(exec_.stream);
   const double* sums = numbers.as<double>();
-  return {.squares = sums[0], .loss = sums[1], .stop = sums[2]};
+  return {.squares = sums[0], .loss = sums[1], .stop = sums[2], .save = sums[3]};
 }
 
-StepReport Trainer::step(bool stop) {
+StepReport Trainer::step(const StepWishes& wishes) {
   const StepBatch& batch = t_.loader->next();
   const Tensor counted = integer_numbers();
   ops::fill(exec_, {.out = counted, .value = static_cast<double>(batch.valid_targets)});
@@ -55,7 +56,7 @@ StepReport Trainer::step(bool stop) {
   run_microbatches(batch);
   counting.wait(exec_);
   t_.connections.replicate->all_reduce(exec_, {.x = counted}).wait(exec_);
-  const Sums sums = reduce_sums(stop);
+  const Sums sums = reduce_sums(wishes);
 
   const std::int64_t targets = *counted.as<std::int64_t>();
   const GradientScale scale = gradient_scale(sums.squares, targets, t_.config.optimizer.clip_norm);
@@ -67,7 +68,8 @@ StepReport Trainer::step(bool stop) {
                     .loss = targets > 0 ? sums.loss / static_cast<double>(targets) : 0,
                     .grad_norm = scale.norm,
                     .lr = learning_rate(t_.config.optimizer, completed_, t_.total_steps),
-                    .stop = sums.stop > 0};
+                    .stop = sums.stop > 0,
+                    .save = sums.save > 0};
   if (!std::isfinite(report.loss) || !std::isfinite(report.grad_norm))
     throw Error(Exit::diverged,
                 cat("step ", report.step, ": loss ", report.loss, " and gradient norm ", report.grad_norm,

@@ -20,6 +20,13 @@ struct StepReport {
   double grad_norm = 0;  // before clipping
   double lr = 0;
   bool stop = false;  // some rank asked to stop after this step
+  bool save = false;  // some rank asked for a checkpoint after this step
+};
+
+// What this rank asks for; the step's own reduction makes it everybody's.
+struct StepWishes {
+  bool stop = false;
+  bool save = false;
 };
 
 class Trainer {
@@ -28,10 +35,10 @@ class Trainer {
   Trainer(Training& training, const Platform& platform)
       : t_(training), platform_(platform), exec_{.backend = platform.backend, .scratch = training.scratch} {}
 
-  // Trains one step. `stop` is this rank's wish to stop; the step's own reduction makes it everybody's.
+  // Trains one step.
   // Throws Error{diverged} on every rank when loss or gradient norm is not finite; the weights are then those
   // before the step.
-  StepReport step(bool stop);
+  StepReport step(const StepWishes& wishes = {});
   bool finished() const { return completed_ >= t_.total_steps; }
   std::int64_t completed_steps() const { return completed_; }
 
@@ -53,7 +60,7 @@ class Trainer {
  private:
   struct Sums;
   void run_microbatches(const StepBatch& batch);
-  Sums reduce_sums(bool stop);
+  Sums reduce_sums(const StepWishes& wishes);
   const double* sum_over_data(const Tensor& numbers);
   Tensor float_numbers() const;
   Tensor integer_numbers() const;

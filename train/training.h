@@ -33,7 +33,7 @@ struct Training {
   Connections connections;
   std::vector<std::unique_ptr<TokenSource>> sources;  // in config order
   std::unique_ptr<TokenSource> holdout_source;        // null when the configuration names none
-  std::unique_ptr<Loader> loader;
+  std::unique_ptr<Loader> loader;                     // null for inference
   std::unique_ptr<Holdout> holdout;
   std::unique_ptr<ParameterGroups> groups;
   Buffer scratch_buffer;
@@ -46,6 +46,12 @@ struct Training {
 // Collective over the world. Illegal layouts and sizes are refused (Error{usage}) before anything large is
 // allocated.
 std::unique_ptr<Training> build_training(const Config& config, const Platform& platform);
+// The same without sources and loader, for evaluation and generation: what is fed comes from the hold-out, or
+// a prompt of at most train.sequence_length tokens.
+std::unique_ptr<Training> build_inference(const Config& config, const Platform& platform);
+
+// The grid that the configuration makes of so many ranks. Error{usage} for one that cannot be run.
+Mesh mesh_of(const Config& config, int ranks);
 
 // Steps the configuration asks for, from train.steps or train.tokens and the phases.
 std::int64_t total_steps(const Config& config);

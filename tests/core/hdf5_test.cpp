@@ -2,6 +2,7 @@
 
 #include <hdf5.h>
 
+#include <ctime>
 #include <numeric>
 
 #include "tests/support/temporary_folder.h"
@@ -69,6 +70,20 @@ TEST_CASE("the same structure is planned as the same bytes") {
   REQUIRE(a.metadata.size() == b.metadata.size());
   for (std::size_t i = 0; i < a.metadata.size(); ++i) CHECK(a.metadata[i].bytes == b.metadata[i].bytes);
   CHECK(a.bytes == b.bytes);
+}
+
+TEST_CASE("a planned file holds no times, its groups included") {
+  const auto begin = std::time(nullptr);
+  const Hdf5Plan plan = plan_hdf5({{.path = "group/inner/data", .type = StoredType::uint8, .dims = {4}}});
+  for (auto second = begin; second <= std::time(nullptr); ++second) {
+    std::string stamp(4, '\0');  // as HDF5 writes it: little-endian
+    for (int byte = 0; byte < 4; ++byte)
+      stamp[static_cast<std::size_t>(byte)] = static_cast<char>(second >> 8 * byte);
+    for (const Hdf5Run& run : plan.metadata) {
+      const std::string_view bytes(reinterpret_cast<const char*>(run.bytes.data()), run.bytes.size());
+      CHECK(bytes.find(stamp) == std::string_view::npos);
+    }
+  }
 }
 
 TEST_CASE("a dataset of 40 GB is planned without its bytes") {

@@ -6,7 +6,9 @@
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
+#include "core/memory.h"
 #include "data/inspect.h"
+#include "data/loader.h"
 #include "data/store_writer.h"
 #include "tests/support/byte_tokenizer.h"
 #include "tests/support/process_memory.h"
@@ -313,7 +315,7 @@ TEST_CASE("an existing store and another writer's file are refused by name") {
   CHECK_THROWS_AS(StoreWriter(files, options), Error);
 }
 
-TEST_CASE("a store of ten billion tokens opens and reads in the memory of a small one") {
+TEST_CASE("a store of ten billion tokens is opened, read and fed in a few megabytes") {
   const TemporaryFolder folder;
   PosixFileSystem files;
   constexpr std::int64_t kDocuments = 10'000, kLength = 1'000'000;
@@ -333,6 +335,12 @@ TEST_CASE("a store of ten billion tokens opens and reads in the memory of a smal
     REQUIRE(store.offset(i * 50) == i * 50 * kLength);
   }
   CHECK(anonymous_kilobytes() - before < 4096);
+
+  HostMemory memory;
+  Loader loader(memory, {.sources = {&store},
+                         .phases = {{.sequence_length = 4096, .batch_tokens = 65536, .weights = {1}}}});
+  for (int step = 0; step < 20; ++step) REQUIRE(loader.next().batch_tokens == 65536);
+  CHECK(anonymous_kilobytes() - before < 8192);
 }
 
 TEST_CASE("inspect shows what a store holds, and decodes its beginning with the tokenizer that made it") {

@@ -99,7 +99,7 @@ inline void train_rank(Communicator& world, const Config& config, Collected& col
   Trainer trainer(*training, platform);
   if (prepare) prepare(*training, trainer, platform);
   std::vector<StepReport> steps;
-  while (!trainer.finished()) steps.push_back(trainer.step(false));
+  while (!trainer.finished()) steps.push_back(trainer.step());
   const std::lock_guard lock(collected.mutex);
   collected.result.steps = steps;
   internal::collect(*training, collected.result);

@@ -1,0 +1,51 @@
+#include "launch/inference.h"
+
+#include <cstdio>
+
+#include "checkpoint/checkpoint.h"
+#include "model/initialise.h"
+
+namespace drover {
+
+namespace {
+
+RunConfig read(FileSystem& files, const InferenceRequest& request) {
+  RunConfig run = read_run_config(files, request.config);
+  if (request.eval_sequences) run.config.eval.sequences = *request.eval_sequences;
+  return run;
+}
+
+}  // namespace
+
+Inference::Inference(Process& process, FileSystem& files, const InferenceRequest& request)
+    : process_(process),
+      files_(files),
+      run_(read(files, request)),
+      backend_(make_cpu_backend(memory_, {.threads = process.compute_threads()})),
+      platform_{.world = process.world(), .backend = *backend_, .host = memory_, .files = files},
+      training_(build_inference(run_.config, platform_)),
+      trainer_(std::make_unique<Trainer>(*training_, platform_)) {
+  load(request);
+}
+
+void Inference::load(const InferenceRequest& request) {
+  const Exec& exec = trainer_->exec();
+  checkpoint_ = request.checkpoint;
+  if (checkpoint_.empty()) {
+    const std::filesystem::path folder = std::filesystem::path(run_.config.run.dir) / "checkpoints";
+    const auto found =
+        find_checkpoint(files_, exec, process_.world(), folder, [&](const std::string& warning) {
+          if (process_.first()) std::fprintf(stderr, "warning: %s\n", warning.c_str());
+        });
+    if (!found)
+      throw input_error("there is no checkpoint in ", folder.string(),
+                        "; train first, or name one with --checkpoint");
+    checkpoint_ = *found;
+  }
+  std::vector<StateEntry> weights = trainer_->state_entries();
+  std::erase_if(weights, [](const StateEntry& entry) { return entry.slot != "weight"; });
+  state_ = load_checkpoint(files_, exec, process_.world(), checkpoint_, weights);
+  refresh_working(exec, *training_->groups);
+}
+
+}  // namespace drover

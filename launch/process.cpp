@@ -1,0 +1,166 @@
+#include "launch/process.h"
+
+#include <sched.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <optional>
+#include <vector>
+
+#include "core/digest.h"
+#ifdef DROVER_WITH_MPI
+#include "parallel/mpi_comm.h"
+#endif
+
+namespace drover {
+
+namespace {
+
+// Long enough for ranks that fail for the same reason to meet, short beside what a person waits.
+constexpr std::chrono::milliseconds kFailTogether{3000};
+
+std::optional<long> number_in_environment(const char* name) {
+  const char* text = std::getenv(name);
+  if (text == nullptr || *text == '\0') return std::nullopt;
+  char* end = nullptr;
+  const long value = std::strtol(text, &end, 10);
+  return *end == '\0' ? std::optional(value) : std::nullopt;
+}
+
+// What the launcher says about the job's size: the first of these that is set.
+std::optional<long> ranks_launched() {
+  for (const char* name : {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"})
+    if (const auto size = number_in_environment(name)) return size;
+  return std::nullopt;
+}
+
+cpu_set_t allowed_cores() {
+  cpu_set_t cores;
+  CPU_ZERO(&cores);
+  sched_getaffinity(0, sizeof cores, &cores);
+  return cores;
+}
+
+std::int64_t host_and_cores(const cpu_set_t& cores) {
+  char host[256] = {};
+  gethostname(host, sizeof host - 1);
+  const std::string_view mask(reinterpret_cast<const char*>(&cores), sizeof cores);
+  return static_cast<std::int64_t>(digest_of(cat(host, '\n', mask)).low);
+}
+
+}  // namespace
+
+struct Process::State {
+  // As they were before MPI, which sets them for processes that nothing launched.
+  const std::optional<long> launched_ranks = ranks_launched(), pmix_rank = number_in_environment("PMIX_RANK");
+#ifdef DROVER_WITH_MPI
+  std::unique_ptr<MpiProcess> mpi;
+#endif
+  HostMemory memory;
+  std::unique_ptr<Backend> backend = make_cpu_backend(memory, {.threads = 1});
+  Arena scratch;
+  Exec control{.backend = *backend, .scratch = scratch};
+  std::unique_ptr<Communicator> world, failing;  // failing: where ranks that fail look for each other
+  int threads = 1;
+
+  void start_world();
+  void share_cores();
+};
+
+void Process::State::start_world() {
+#ifdef DROVER_WITH_MPI
+  if (launched_ranks || pmix_rank) {
+    mpi = std::make_unique<MpiProcess>(nullptr, nullptr);
+    world = mpi->world();
+    failing = mpi->world({.deadline = kFailTogether});
+    return;
+  }
+#endif
+  world = single_rank_world();
+  failing = single_rank_world();
+}
+
+void Process::State::share_cores() {
+  const cpu_set_t cores = allowed_cores();
+  std::int64_t mine = host_and_cores(cores);
+  std::vector<std::int64_t> all(static_cast<std::size_t>(world->size()));
+  world->all_gather(control, {.in = Tensor::of(&mine, {1}), .out = Tensor::of(all.data(), {world->size()})})
+      .join();
+  const auto sharing = std::count(all.begin(), all.end(), mine);
+  threads = std::max(1, static_cast<int>(CPU_COUNT(&cores) / sharing));
+}
+
+Process::Process() : state_(std::make_unique<State>()) {
+  state_->start_world();
+  state_->share_cores();
+}
+
+Process::~Process() = default;
+
+Communicator& Process::world() { return *state_->world; }
+const Exec& Process::control() const { return state_->control; }
+int Process::compute_threads() const { return state_->threads; }
+
+void Process::refuse_independent_copies() {
+  const int size = world().size();
+  const auto& launched = state_->launched_ranks;
+  if (launched ? *launched <= size : state_->pmix_rank.value_or(0) < size) return;
+  throw usage_error(
+      "the launcher started ", launched ? cat(*launched, " processes") : "several processes",
+      ", but MPI sees ", size,
+      ": these would be independent runs. Start them as one job, with the mpirun of the MPI that drover "
+      "is linked to (drover --version) or with srun --mpi=pmix");
+}
+
+std::string Process::on_first_rank(const std::function<std::string()>& work) {
+  std::string text;
+  std::array<std::int64_t, 2> header{0, 0};  // exit code (0: none), bytes of text
+  if (first()) {
+    try {
+      text = work();
+    } catch (const Error& error) {
+      header[0] = static_cast<std::int64_t>(error.exit());
+      text = error.what();
+    }
+    header[1] = static_cast<std::int64_t>(text.size());
+  }
+  world().broadcast(control(), {.x = Tensor::of(header.data(), {2})}).join();
+  text.resize(static_cast<std::size_t>(header[1]));
+  if (header[1] > 0)
+    world().broadcast(control(), {.x = Tensor::of(text.data(), DType::uint8, {header[1]})}).join();
+  if (header[0] != 0) throw Error(static_cast<Exit>(header[0]), text);
+  return text;
+}
+
+bool Process::fails_with(const std::string& reason, Exit exit) noexcept {
+  try {
+    state_->failing->barrier(control()).join();
+    return first();
+  } catch (const std::exception&) {
+    world().abort(reason, exit);
+    std::_Exit(static_cast<int>(exit));
+  }
+}
+
+Exit run_as_ranks(Process& process, const std::function<Exit()>& work) {
+  const auto fail = [&](const char* what, Exit exit) {
+    if (process.fails_with(cat("drover: rank ", process.world().rank(), ": ", what), exit))
+      std::fprintf(stderr, "drover: %s\n", what);
+    return exit;
+  };
+  try {
+    process.refuse_independent_copies();
+    return work();
+  } catch (const Error& error) {
+    return fail(error.what(), error.exit());
+  } catch (const std::exception& error) {
+    return fail(error.what(), Exit::internal);
+  }
+}
+
+}  // namespace drover

@@ -1,0 +1,51 @@
+// This process among the ranks of its run: how it was started, the world of ranks, and its share of the host.
+// The environment is read here and nowhere below (docs/design.md, "a rank is an argument").
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "core/cpu/cpu_backend.h"
+#include "parallel/local_comm.h"
+
+namespace drover {
+
+class Process {
+ public:
+  // Under mpirun or srun every rank of the job; otherwise a world of one rank, without starting MPI.
+  Process();
+  ~Process();
+  Process(const Process&) = delete;
+  Process& operator=(const Process&) = delete;
+
+  Communicator& world();
+  bool first() { return world().rank() == 0; }
+  // For messages of the control plane; one thread, no scratch.
+  const Exec& control() const;
+  // The cores this rank may use: those the launcher bound it to, else all, divided among the ranks that share
+  // them.
+  int compute_threads() const;
+
+  // Runs `work` on rank 0 and gives every rank what it returned, or the Error it threw. Collective.
+  std::string on_first_rank(const std::function<std::string()>& work);
+
+  // Error{usage} when the launcher started more processes than MPI sees.
+  void refuse_independent_copies();
+
+  // For a rank that an exception is ending. When all ranks arrive here within a few seconds, they fail
+  // together: returns whether this rank should print, and all may leave with the code. Otherwise ends the
+  // whole job with the reason and the code, and does not return.
+  bool fails_with(const std::string& reason, Exit exit) noexcept;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+// Runs `work`, unless the launcher started more processes than MPI sees: these would be as many independent
+// runs, which is Error{usage}. What it throws ends this rank, or the job, as fails_with says. The text of the
+// error is the last thing that is printed.
+Exit run_as_ranks(Process& process, const std::function<Exit()>& work);
+
+}  // namespace drover

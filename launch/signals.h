@@ -1,0 +1,20 @@
+// Requests to stop: SIGTERM, SIGINT and SIGUSR1. The first is remembered and polled by the training loop,
+// which makes it every rank's; the second ends the process at once.
+#pragma once
+
+namespace drover {
+
+// Handlers are the process's, so there is one such object, made by the verb that trains.
+class StopSignals {
+ public:
+  StopSignals();
+  ~StopSignals();
+  StopSignals(const StopSignals&) = delete;
+  StopSignals& operator=(const StopSignals&) = delete;
+
+  bool requested() const;
+  // "SIGUSR1"; of the first.
+  const char* name() const;
+};
+
+}  // namespace drover

@@ -1,0 +1,295 @@
+#include "launch/train_run.h"
+
+#include <chrono>
+#include <cmath>
+#include <ctime>
+
+#include "checkpoint/checkpoint.h"
+#include "launch/console.h"
+#include "launch/report.h"
+#include "launch/run_config.h"
+#include "launch/run_directory.h"
+#include "launch/signals.h"
+#include "train/peak.h"
+
+namespace drover {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+double now_since_epoch() {
+  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
+
+constexpr double kPlainLineSeconds = 10;  // between lines in a log or a pipe
+constexpr double kSmoothing = 0.1;        // weight of the newest step in the estimate of time left
+
+class TrainRun {
+ public:
+  TrainRun(Process& process, FileSystem& files, const TrainRequest& request)
+      : process_(process),
+        files_(files),
+        request_(request),
+        run_(read_run_config(files, request.config)),
+        directory_(files, run_.config.run.dir),
+        backend_(make_cpu_backend(memory_, {.threads = process.compute_threads()})) {}
+
+  Exit run();
+
+ private:
+  void enter_directory();
+  std::int64_t claim_directory();
+  void refuse_changed_settings();
+  void introduce();
+  void measure_peak();
+  void resume();
+  void train_step();
+  void report_step(const StepReport& report, double seconds);
+  void evaluate_when_due();
+  void evaluate();
+  void save_when_due(bool asked);
+  void save();
+  Exit finish();
+
+  const Config& config() const { return run_.config; }
+  std::int64_t done() const { return trainer_->completed_steps(); }
+
+  Process& process_;
+  FileSystem& files_;
+  const TrainRequest& request_;
+  StopSignals signals_;
+  RunConfig run_;
+  RunDirectory directory_;
+  std::unique_ptr<RunLock> lock_;  // rank 0
+  std::int64_t attempt_ = 0;
+  std::unique_ptr<Console> console_;
+  std::unique_ptr<LineFile> metrics_;  // rank 0
+
+  HostMemory memory_;
+  std::unique_ptr<Backend> backend_;
+  std::optional<Platform> platform_;
+  std::unique_ptr<Training> training_;
+  std::unique_ptr<Trainer> trainer_;
+  double peak_flops_ = 0;  // of all ranks
+
+  Clock::time_point started_ = Clock::now(), last_save_ = started_;
+  std::optional<Clock::time_point> last_line_;  // none: nothing said of this attempt's steps yet
+  double seconds_per_step_ = 0, effective_seconds_ = 0, flops_ = 0;
+  bool stopping_ = false;
+  std::int64_t saved_step_ = -1, evaluated_step_ = -1;
+  std::filesystem::path saved_;
+  std::optional<Evaluation> evaluation_;
+};
+
+void TrainRun::refuse_changed_settings() {
+  if (!files_.exists(directory_.config())) return;
+  const RunConfig before = read_run_config(files_, {.path = directory_.config().string(), .overrides = {}});
+  const std::vector<std::string> changed = changed_on_resume(before.fields, run_.fields);
+  if (changed.empty()) return;
+  std::string list;
+  for (const std::string& field : changed) list += "\n  " + field;
+  throw usage_error(directory_.path().string(),
+                    " holds a run with other settings, and these may not change when it goes on:", list,
+                    "\nTake the old values, or choose another run.dir");
+}
+
+// Rank 0: the folder is this process's from here on; returns the attempt's number.
+std::int64_t TrainRun::claim_directory() {
+  if (request_.folder == RunFolder::must_be_new && directory_.holds_a_run())
+    throw usage_error("--fresh: ", directory_.path().string(),
+                      " holds a run already; choose another run.dir, or leave --fresh out to go on with it");
+  directory_.make();
+  lock_ = std::make_unique<RunLock>(directory_.path());
+  refuse_changed_settings();
+  const std::int64_t attempt =
+      directory_.begin_attempt({.ranks = process_.world().size(),
+                                .mesh = mesh_of(config(), process_.world().size()).describe(),
+                                .fingerprint = backend_->describe()});
+  write_text_atomically(files_, directory_.config(), write_run_config(config()));
+  metrics_ = std::make_unique<LineFile>(files_, directory_.metrics());
+  return attempt;
+}
+
+void TrainRun::enter_directory() {
+  attempt_ = std::stoll(process_.on_first_rank([&] { return cat(claim_directory()); }));
+  console_ = std::make_unique<Console>(ConsoleOptions{
+      .log_file = directory_.rank_log(attempt_, process_.world().rank()), .to_people = process_.first()});
+  for (const std::string& warning : run_.warnings) console_->warn(warning);
+}
+
+void TrainRun::introduce() {
+  const ParameterCount parameters = count_parameters(config().model);
+  console_->print(cat(config().run.name, ": ", quantity_text(static_cast<double>(parameters.total)),
+                      " parameters, ", config().train.dtype, ", ", training_->mesh.describe(), ", ZeRO-",
+                      config().parallel.zero, ", ", process_.compute_threads(), " threads a rank, ",
+                      backend_->describe()));
+  console_->print(cat(directory_.path().string(), ", attempt ", attempt_, ": ", training_->total_steps,
+                      " steps of ", quantity_text(static_cast<double>(config().train.batch_tokens)),
+                      " tokens; product peak ", quantity_text(peak_flops_), "FLOP/s; memory a rank ",
+                      quantity_text(static_cast<double>(memory_.ledger().peak_total())), "B"));
+}
+
+void TrainRun::measure_peak() {
+  const double mine = measure_product_peak(trainer_->exec(), memory_, training_->groups->compute());
+  double sum = mine;
+  process_.world().all_reduce(process_.control(), {.x = Tensor::of(&sum, {1})}).join();
+  peak_flops_ = sum;
+}
+
+void TrainRun::resume() {
+  const Exec& exec = trainer_->exec();
+  Communicator& world = process_.world();
+  if (request_.resume_from && process_.on_first_rank([&] {
+        return directory_.set_newer_checkpoints_aside(*request_.resume_from, attempt_) > 0 ? "moved" : "";
+      }) == "moved")
+    console_->print(cat("checkpoints newer than step ", *request_.resume_from, " were set aside"));
+  const auto found = find_checkpoint(files_, exec, world, directory_.checkpoints(),
+                                     [&](const std::string& warning) { console_->warn(warning); });
+  if (!found) {
+    if (request_.resume_from)
+      throw input_error("--resume-from ", *request_.resume_from, ": no such checkpoint in ",
+                        directory_.checkpoints().string());
+    return;
+  }
+  const std::vector<StateEntry> entries = trainer_->state_entries();
+  const RunState state = load_checkpoint(files_, exec, world, *found, entries);
+  if (request_.resume_from && state.step != *request_.resume_from)
+    throw input_error("--resume-from ", *request_.resume_from, ": the newest checkpoint up to there is ",
+                      found->string());
+  trainer_->resume(state);
+  saved_ = *found;
+  saved_step_ = state.step;
+  console_->print(cat("resumed from ", found->string(), " at step ", state.step, ", ",
+                      quantity_text(static_cast<double>(state.tokens)), " tokens"));
+  if (state.fingerprint != backend_->describe())
+    console_->warn(cat("this checkpoint was computed with ", state.fingerprint, ", this run with ",
+                       backend_->describe(), ": from here on the numbers may differ in the last bits"));
+}
+
+void TrainRun::report_step(const StepReport& report, double seconds) {
+  const StepTiming timing{.attempt = attempt_,
+                          .time = now_since_epoch(),
+                          .step_seconds = seconds,
+                          .peak_flops = peak_flops_,
+                          .memory_peak_bytes = memory_.ledger().peak_total()};
+  seconds_per_step_ =
+      seconds_per_step_ == 0 ? seconds : seconds_per_step_ + kSmoothing * (seconds - seconds_per_step_);
+  effective_seconds_ += seconds;
+  flops_ += training_flops(config().model, report.batch_tokens, report.attended_pairs);
+  if (!process_.first()) return;
+  metrics_->append(step_json(report, timing, config().model));
+  const std::string line =
+      progress_line(report, timing, config().model,
+                    {.total_steps = training_->total_steps, .seconds_per_step = seconds_per_step_});
+  const bool due =
+      !last_line_ || trainer_->finished() || report.stop || seconds_since(*last_line_) >= kPlainLineSeconds;
+  if (due) last_line_ = Clock::now();
+  due ? console_->print(line) : console_->live(line);
+}
+
+void TrainRun::train_step() {
+  const CheckpointConfig& checkpoint = config().checkpoint;
+  const StepWishes wishes{.stop = signals_.requested(),
+                          .save = process_.first() && checkpoint.every_seconds > 0 &&
+                                  seconds_since(last_save_) >= checkpoint.every_seconds};
+  const Clock::time_point start = Clock::now();
+  const StepReport report = trainer_->step(wishes);
+  report_step(report, seconds_since(start));
+  stopping_ = report.stop;
+  save_when_due(report.save);
+  if (!stopping_) evaluate_when_due();
+}
+
+void TrainRun::evaluate_when_due() {
+  const std::int64_t every = config().eval.every;
+  if (every > 0 && done() % every == 0 && !trainer_->finished()) evaluate();
+}
+
+void TrainRun::evaluate() {
+  if (!training_->holdout) return;
+  const std::optional<double> loss = trainer_->evaluate([&] { return signals_.requested(); });
+  if (!loss) {
+    stopping_ = true;
+    return;
+  }
+  evaluated_step_ = done();
+  evaluation_ = {.loss = *loss, .bits_per_byte = training_->holdout->bits_per_byte(*loss)};
+  console_->print(cat("step ", done(), "  hold-out: ", evaluation_->loss, " nats a token, ",
+                      evaluation_->bits_per_byte, " bits a byte"));
+  if (process_.first()) metrics_->append(evaluation_json(*evaluation_, attempt_, done(), now_since_epoch()));
+}
+
+void TrainRun::save_when_due(bool asked) {
+  const std::int64_t every = config().checkpoint.every_steps;
+  if (asked || (every > 0 && done() % every == 0)) save();
+}
+
+void TrainRun::save() {
+  if (saved_step_ == done()) return;
+  RunState state = trainer_->run_state();
+  state.fingerprint = backend_->describe();
+  state.config = write_run_config(config());
+  state.attempt = attempt_;
+  std::vector<StateEntry> entries;
+  if (trainer_->writes_state()) entries = trainer_->state_entries();
+  const Clock::time_point start = Clock::now();
+  saved_ = save_checkpoint(files_, trainer_->exec(), process_.world(),
+                           {.folder = directory_.checkpoints(),
+                            .entries = entries,
+                            .state = state,
+                            .keep = static_cast<int>(config().checkpoint.keep)});
+  saved_step_ = done();
+  last_save_ = Clock::now();
+  console_->print(cat("saved ", saved_.string(), " in ", duration_text(seconds_since(start))));
+}
+
+Exit TrainRun::finish() {
+  save();
+  if (!stopping_ && evaluated_step_ != done()) evaluate();
+  RunResult result{.step = done(),
+                   .total_steps = training_->total_steps,
+                   .tokens = trainer_->run_state().tokens,
+                   .flops = flops_,
+                   .holdout = evaluation_,
+                   .weight_hash = weight_hash(files_, trainer_->exec(), process_.world(), saved_),
+                   .wall_seconds = seconds_since(started_),
+                   .effective_seconds = effective_seconds_,
+                   .exit_reason = !stopping_             ? "done"
+                                  : signals_.requested() ? cat("stopped by ", signals_.name())
+                                                         : "stopped by another rank's signal"};
+  process_.on_first_rank([&] {
+    write_text_atomically(files_, directory_.result(), result_json(result, config().model));
+    return std::string();
+  });
+  console_->print(cat("weight hash ", result.weight_hash));
+  console_->print(stopping_ ? cat(result.exit_reason, " and saved at step ", done(),
+                                  "; run the same command again to go on")
+                            : cat("done: ", done(), " steps in ", duration_text(result.wall_seconds)));
+  return stopping_ ? Exit::run_again : Exit::done;
+}
+
+Exit TrainRun::run() {
+  platform_.emplace(
+      Platform{.world = process_.world(), .backend = *backend_, .host = memory_, .files = files_});
+  enter_directory();
+  training_ = build_training(config(), *platform_);
+  trainer_ = std::make_unique<Trainer>(*training_, *platform_);
+  measure_peak();
+  introduce();
+  resume();
+  while (!trainer_->finished() && !stopping_) train_step();
+  return finish();
+}
+
+}  // namespace
+
+Exit run_training(Process& process, FileSystem& files, const TrainRequest& request) {
+  return TrainRun(process, files, request).run();
+}
+
+}  // namespace drover

@@ -1,0 +1,182 @@
+#!/usr/bin/env python3
+"""The program as its users start it: one rank, mpirun, signals, resumes, wrong input. Real processes, real files."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+DROVER = os.environ["DROVER_BIN"]
+SOURCE = pathlib.Path(os.environ["DROVER_SOURCE_DIR"])
+TINY = str(SOURCE / "configs" / "tiny.yaml")
+STEPS = 8
+MPIRUN = ["mpirun", "--oversubscribe", "--bind-to", "none", "--mca", "pml", "ob1", "--mca", "btl", "self,vader", "-n"]
+
+
+class Run:
+    """One run directory and the commands that work on it."""
+
+    def __init__(self, folder, **settings):
+        self.folder = pathlib.Path(folder)
+        self.settings = {"run.dir": str(folder), "train.steps": STEPS, "checkpoint.every": 1000000, **settings}
+
+    def command(self, *options, ranks=1, **settings):
+        command = [DROVER, "train", TINY, *options, "--set"]
+        command += [f"{key}={value}" for key, value in {**self.settings, **settings}.items()]
+        return (MPIRUN + [str(ranks)] if ranks > 1 else []) + command
+
+    def train(self, *options, ranks=1, code=0, **settings):
+        done = subprocess.run(self.command(*options, ranks=ranks, **settings), stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True, timeout=100)
+        if done.returncode != code:
+            raise AssertionError(f"exit code {done.returncode}, not {code}:\n{done.stdout}")
+        return done.stdout
+
+    def result(self):
+        return json.loads((self.folder / "result.json").read_text())
+
+    def steps(self):
+        lines = (self.folder / "metrics.jsonl").read_text().splitlines()
+        return [entry for entry in map(json.loads, lines) if "loss" in entry]
+
+    def losses(self):
+        """By step, of the highest attempt."""
+        return {entry["step"]: entry["loss"] for entry in self.steps()}
+
+
+class TrainTest(unittest.TestCase):
+    def setUp(self):
+        self.temporary = tempfile.TemporaryDirectory()
+        self.addCleanup(self.temporary.cleanup)
+
+    def run_in(self, name, **settings):
+        return Run(pathlib.Path(self.temporary.name) / name, **settings)
+
+    def reference(self, **settings):
+        run = self.run_in("reference", **settings)
+        run.train()
+        return run
+
+    def test_the_tiny_configuration_trains_and_its_loss_falls(self):
+        run = self.reference(**{"train.steps": 20})
+        losses = run.losses()
+        self.assertEqual(sorted(losses), list(range(1, 21)))
+        self.assertLess(losses[20], losses[1] - 0.3)
+        result = run.result()
+        self.assertEqual((result["exit_reason"], result["step"]), ("done", 20))
+        self.assertEqual(len(result["weight_hash"]), 32)
+
+    def test_the_same_command_again_gives_the_same_hash_elsewhere_and_does_nothing_here(self):
+        first = self.reference()
+        again = self.run_in("again")
+        again.train()
+        self.assertEqual(again.result()["weight_hash"], first.result()["weight_hash"])
+        before = len(again.steps())
+        again.train()
+        self.assertEqual(len(again.steps()), before)
+        self.assertEqual(again.result()["weight_hash"], first.result()["weight_hash"])
+
+    def test_a_resume_from_any_step_ends_with_the_hash_of_a_run_that_never_stopped(self):
+        run = self.run_in("all", **{"checkpoint.every": 1, "checkpoint.keep": 100})
+        run.train()
+        whole = run.result()["weight_hash"]
+        for step in reversed(range(1, STEPS)):
+            run.train("--resume-from", str(step))
+            self.assertEqual(run.result()["weight_hash"], whole, f"resumed from step {step}")
+
+    def test_a_signal_saves_and_stops_and_the_rest_gives_the_same_hash(self):
+        settings = {"train.steps": 60}
+        whole = self.reference(**settings).result()
+        for ranks, number in ((1, signal.SIGUSR1), (1, signal.SIGTERM), (2, signal.SIGUSR1)):
+            with self.subTest(ranks=ranks, signal=number):
+                run = self.run_in(f"stopped_{ranks}_{number}", **settings)
+                process = subprocess.Popen(run.command(ranks=ranks), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                           text=True)
+                metrics = run.folder / "metrics.jsonl"
+                while process.poll() is None and not (metrics.exists() and metrics.read_text().count("\n") >= 3):
+                    time.sleep(0.01)
+                process.send_signal(number)
+                output, _ = process.communicate(timeout=60)
+                self.assertEqual(process.returncode, 75, output)
+                self.assertLess(run.result()["step"], 60)
+                self.assertIn("stopped by", run.result()["exit_reason"])
+                run.train(ranks=ranks)
+                if ranks == 1:
+                    self.assertEqual(run.result()["weight_hash"], whole["weight_hash"])
+                self.assertEqual(run.result()["step"], 60)
+
+    def test_a_run_goes_on_with_another_number_of_ranks(self):
+        settings = {"train.dtype": "float64", "checkpoint.every": 2}
+        one = self.reference(**settings)
+        run = self.run_in("changing", **settings)
+        run.train(ranks=2)
+        run.train("--resume-from", "4", ranks=3)
+        run.train("--resume-from", "6")
+        for step, loss in one.losses().items():
+            self.assertAlmostEqual(run.losses()[step] / loss, 1, delta=1e-9)
+
+    def test_two_ranks_give_one_hash_through_mpirun_again_and_again(self):
+        hashes = set()
+        for number in range(3):
+            run = self.run_in(f"two_{number}")
+            run.train(ranks=2)
+            hashes.add(run.result()["weight_hash"])
+        self.assertEqual(len(hashes), 1)
+
+    def test_a_setting_that_may_not_change_is_named_with_both_values(self):
+        run = self.reference()
+        output = run.train(code=2, **{"run.seed": 77})
+        self.assertIn("run.seed", output)
+        self.assertIn("77", output)
+        run.train(**{"checkpoint.keep": 5})
+
+    def test_a_wrong_configuration_ends_every_rank_with_code_2_and_one_message(self):
+        for ranks in (1, 2):
+            output = self.run_in("wrong").train(ranks=ranks, code=2, **{"train.sequence_lenght": 8})
+            self.assertEqual(output.count("unknown key"), 1, output)
+            self.assertIn("train.sequence_length", output)
+
+    def test_a_directory_that_holds_a_run_is_not_fresh(self):
+        output = self.reference().train("--fresh", code=2)
+        self.assertIn("--fresh", output)
+
+    def test_a_second_start_against_a_live_run_names_its_owner(self):
+        run = self.run_in("live", **{"train.steps": 100000})
+        process = subprocess.Popen(run.command(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        try:
+            while process.poll() is None and not (run.folder / "metrics.jsonl").exists():
+                time.sleep(0.01)
+            self.assertIn(f"process {process.pid}", run.train(code=2))
+        finally:
+            process.kill()
+            process.communicate()
+        run.train(**{"train.steps": STEPS, "run.dir": str(run.folder) + "_other"})
+
+    def test_a_killed_run_goes_on_from_its_newest_checkpoint(self):
+        settings = {"train.steps": 60, "checkpoint.every": 5}
+        whole = self.reference(**settings).result()["weight_hash"]
+        run = self.run_in("killed", **settings)
+        process = subprocess.Popen(run.command(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while process.poll() is None and not list(run.folder.glob("checkpoints/step_*5")):
+            time.sleep(0.005)
+        process.kill()
+        process.wait()
+        self.assertIn("resumed from", run.train())
+        self.assertEqual(run.result()["weight_hash"], whole)
+
+    def test_processes_that_mpi_does_not_see_as_one_job_are_refused(self):
+        for name, value in (("SLURM_STEP_NUM_TASKS", "4"), ("PMI_SIZE", "4"), ("PMIX_RANK", "1")):
+            with self.subTest(variable=name):
+                done = subprocess.run(self.run_in("copies").command(), env={**os.environ, name: value},
+                                      stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60)
+                self.assertEqual(done.returncode, 2, done.stdout)
+                self.assertIn("these would be independent runs", done.stdout)
+
+
+if __name__ == "__main__":
+    sys.exit(unittest.main())
