@@ -2,20 +2,19 @@
 // functions of core/ops.h, which check shapes once for all backends and then call the verb here.
 //
 // Conventions, for every verb:
-//   - shape legend: N tokens of a microbatch (rows x T, packed), D model dim, H query heads, K kv heads, E
-//   head dim, F ffn
-//     dim, V vocabulary (or a rank's part of it), n any number;
+//   - shape legend: N tokens of a microbatch (rows x T, packed), D model dim, H query heads, K kv heads,
+//     E head dim, F ffn dim, V vocabulary (or a rank's part of it), n any number;
 //   - "compute" is the run's compute dtype, "master" is master_dtype(compute): float32, or float64 when
-//   proving;
+//     proving;
 //   - outputs are marked `=` (overwritten) or `+=` (added to). No output may overlap an input unless a line
-//   says so;
+//     says so;
 //   - matrices may have a row stride; the innermost dim is contiguous;
-//   - sums, softmax and norms accumulate in float32 or wider; bits depend on shapes alone, never on the
-//   number of threads;
+//   - sums, softmax and norms accumulate in float32 or wider; bits depend on shapes alone, never on the number
+//     of threads;
 //   - tensors with null data: do nothing (shape-only runs go through the counting backend);
 //   - verbs that need memory proportional to their operands say how much with scratch_bytes and get it as
-//   `scratch`.
-// Adding an op: docs/adding_an_op.md.
+//     `scratch`.
+// Adding an op: CONTRIBUTING.md.
 #pragma once
 
 #include <cstdint>
@@ -31,24 +30,26 @@ namespace drover {
 enum class Write : std::uint8_t { assign, add };  // out = x, or out += x
 
 // ---- data movement
-// -------------------------------------------------------------------------------------------------
+// out = value, any shape
 struct Fill {
   Tensor out;
   double value = 0;
-};  // out = value                            any shape
+};
+// out (+)= in, converting dtypes; same shape, as matrices
 struct Copy {
   Tensor in, out;
   Write write = Write::assign;
-};  // out (+)= in, converting dtypes         same shape, as matrices
+};
+// x = x * factor; contiguous, master
 struct Scale {
   Tensor x;
   double factor = 1;
-};  // x = x * factor                         contiguous, master
+};
 
 // ---- products, row-major, accumulated in float32 (float64)
-// ----------------------------------------------------------- nt: out[M,N] (+)= a[M,K]  b[N,K]^T    forward
-// of a linear: y = x W^T nn: out[M,N] (+)= a[M,K]  b[K,N]      input gradient:      dx = dy W tn: out[M,N]
-// (+)= a[K,M]^T b[K,N]     weight gradient:     dW = dy^T x
+//   nt: out[M,N] (+)= a[M,K]   b[N,K]^T    forward of a linear: y = x W^T
+//   nn: out[M,N] (+)= a[M,K]   b[K,N]      input gradient:      dx = dy W
+//   tn: out[M,N] (+)= a[K,M]^T b[K,N]      weight gradient:     dW = dy^T x
 enum class Product : std::uint8_t { nt, nn, tn };
 struct Matmul {
   Product product = Product::nt;
@@ -58,8 +59,7 @@ struct Matmul {
 };
 
 // ---- RMSNorm (Zhang and Sennrich 2019, eq. 4), with the residual sum before it fused in
-// ---------------------------- h = x + delta (delta may be empty: h = x); rstd[i] = 1 / sqrt(mean_d h[i,d]^2
-// + epsilon); y = h * rstd * weight
+// h = x + delta (delta may be empty: h = x); rstd[i] = 1 / sqrt(mean_d h[i,d]^2 + epsilon); y = h * rstd * weight
 struct RmsNormForward {
   Tensor x, delta;  // [N, D] compute; delta may be empty
   Tensor weight;    // [D] compute
@@ -83,9 +83,9 @@ struct RmsNormBackwardWeight {
 };
 
 // ---- rotary positions (Su et al. 2021; halves rotated as in Hugging Face's Llama)
-// --------------------------------- For e < E/2, angle = table row of the token's position:
-//   forward: out[e] = x[e] cos - x[e + E/2] sin;  out[e + E/2] = x[e + E/2] cos + x[e] sin; inverse: sin
-//   negated (its gradient)
+// For e < E/2, with the angle from the table's row of the token's position:
+//   forward: out[e] = x[e] cos - x[e + E/2] sin;  out[e + E/2] = x[e + E/2] cos + x[e] sin
+//   inverse: sin negated (the gradient of forward)
 enum class Rotation : std::uint8_t { forward, inverse };
 struct Rope {
   Tensor x;             // [N, heads, E] compute or master
@@ -96,9 +96,8 @@ struct Rope {
 };
 
 // ---- attention over segments (core/segment.h), never T x T
-// -------------------------------------------------------- out[q] = sum over visible k of softmax(scale *
-// Q[q] . K[k]) V[k]; query head h reads kv head h / (H / K). A range of kv heads is a slice of the head dim
-// of every tensor. Flash attention (Dao 2023, algorithms 1 and 2).
+// out[q] = sum over visible k of softmax(scale * Q[q] . K[k]) V[k]; query head h reads kv head h / (H / K). A range
+// of kv heads is a slice of the head dim of every tensor. Flash attention (Dao 2023, algorithms 1 and 2).
 struct AttentionForward {
   Tensor q;     // [Nq, H, E] compute
   Tensor k, v;  // [Nk, K, E] compute
@@ -119,22 +118,23 @@ struct AttentionBackward {
 };
 
 // ---- SwiGLU (Shazeer 2020): y = silu(gate) * up
-// ---------------------------------------------------------------------
 struct SwigluForward {
-  Tensor gate_up, y;
-};  // [N, 2F] gate first, [N, F] =        compute
+  Tensor gate_up;  // [N, 2F] compute, gate first
+  Tensor y;        // [N, F] compute, =
+};
 struct SwigluBackward {
-  Tensor gate_up, dy, dgate_up;
-};  // [N, 2F], [N, F], [N, 2F] = (may be gate_up itself)
+  Tensor gate_up, dy;  // [N, 2F], [N, F] compute
+  Tensor dgate_up;     // [N, 2F] compute, = ; may be gate_up itself
+};
 
 // ---- embedding
-// ------------------------------------------------------------------------------------------------------- Row
-// r of the table is token first_token + r; tokens outside the table's range read as 0 and give no gradient (a
+// Row r of the table is token first_token + r; tokens outside the table's range read as 0 and give no gradient (a
 // vocabulary-parallel rank's part).
 struct EmbeddingForward {
-  Tensor tokens, table, out;
+  Tensor tokens, table;  // [N] int32, [V, D] compute
+  Tensor out;            // [N, D] compute, =
   std::int64_t first_token = 0;
-};  // [N] int32, [V, D], [N, D] =
+};
 struct EmbeddingBackward {
   Tensor tokens, dout;  // [N] int32, [N, D] compute
   Tensor dtable;        // [V, D] master, += ; rows are added in token order
@@ -143,17 +143,15 @@ struct EmbeddingBackward {
 };
 
 // ---- cross-entropy in three verbs, so that a vocabulary cut over ranks is the same code
-// ------------------------------
-// 1. per row of logits: maximum, sum of exp(logit - maximum), and the target's logit (0 when not in this
-// part)
+// 1. per row of logits: maximum, sum of exp(logit - maximum), and the target's logit (0 when not in this part)
 struct LossStatistics {
   Tensor logits;   // [n, V] master
   Tensor targets;  // [n] int32; -1: no target
   std::int64_t first_token = 0;
   Tensor maximum, sum, target_logit;  // [n] master, =
 };
-// 2. combine R parts in part order: lse = log sum over parts; loss += sum over rows with a target of lse -
-// target_logit
+// 2. combine R parts in part order: lse = log sum over parts; loss += sum of lse - target_logit over rows with a
+//    target
 struct LossCombine {
   Tensor maximum, sum, target_logit;  // [R, n] master
   Tensor targets;                     // [n] int32
@@ -168,11 +166,10 @@ struct LossGradient {
 };
 
 // ---- optimizer
-// ---------------------------------------------------------------------------------------------------------
-// AdamW (Loshchilov and Hutter 2019, algorithm 2, decoupled decay scaled by lr as PyTorch does), t = step
-// from 1:
-//   g = gradient * gradient_scale;  w *= 1 - lr * weight_decay;  m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2)
-//   g^2 w -= lr / (1 - b1^t) * m / (sqrt(v) / sqrt(1 - b2^t) + eps);  working = w
+// AdamW (Loshchilov and Hutter 2019, algorithm 2, decoupled decay scaled by lr as PyTorch does), t = step from 1:
+//   g = gradient * gradient_scale;  w *= 1 - lr * weight_decay
+//   m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2
+//   w -= lr / (1 - b1^t) * m / (sqrt(v) / sqrt(1 - b2^t) + eps);  working = w
 struct AdamW {
   Tensor weight, moment1, moment2;  // [n] master, updated
   Tensor gradient;                  // [n] master
@@ -183,10 +180,11 @@ struct AdamW {
 };
 // out += sum of x^2 in float64, in an order fixed by n
 struct SumOfSquares {
-  Tensor x, out;
-};  // [n] master, [1] float64
+  Tensor x;    // [n] master
+  Tensor out;  // [1] float64, +=
+};
+
 // ---- reductions of collectives: out = parts[0] op parts[1] op ..., in that order
-// --------------------------------------
 enum class Reduction : std::uint8_t { sum, max, min };
 struct Combine {
   Reduction reduction = Reduction::sum;

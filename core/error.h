@@ -1,6 +1,6 @@
 // How Drover fails. Three kinds (docs/design.md, errors):
-//   - the user or the world is wrong: throw `Error` with a message that has the values, the key or path, and
-//   what to do;
+//   - the user or the world is wrong: throw `Error` with a message that has the values, the key or path, and what
+//     to do;
 //   - we are wrong: DROVER_CHECK names the invariant and throws `Error` with Exit::internal;
 //   - expected absence: std::optional, never an exception.
 // Thread rules: everything here is a value or a pure function.

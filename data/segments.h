@@ -1,7 +1,7 @@
 // From a row's pieces to what the model is fed: tokens, targets, positions and attention segments. The rules,
 // for training and evaluation alike:
-//   - each piece of a document in a row is one segment, which sees itself only; positions count from 0 at its
-//   first token;
+//   - each piece of a document in a row is one segment, which sees itself only; positions count from 0 at its first
+//     token;
 //   - a token's target is the next token of its document, also when that stands in the next row;
 //   - a document's last token has no target (-1). Targets never cross documents.
 // docs/token_store_example.md works them on 20 tokens.

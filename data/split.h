@@ -3,12 +3,10 @@
 // Patterns come from tokenizer.json files, written for Oniguruma or Rust's regex. translate_pattern accepts
 // what means the same there and here and refuses the rest by name:
 //   accepted  literals, . | () (?:) (?i:) (?=) (?!) quantifiers (lazy, possessive too), [...] and [^...] with
-//   ranges,
-//             \r \n \t \f \v \d \D \p{..} \P{..} \s \S \xHH \x{..} \uHHHH, and any escaped punctuation
+//             ranges, \r \n \t \f \v \d \D \p{..} \P{..} \s \S \xHH \x{..} \uHHHH, and any escaped punctuation
 //   rewritten \s and \S to White_Space as Rust has it (PCRE2's \s also holds U+180E); \uHHHH to \x{HHHH}
 //   refused   ^ $ \b \w \h and the other letters (they differ), [ or && inside [...], \S inside [...],
-//   look-behind, and a
-//             pattern that may match nothing
+//             look-behind, and a pattern that may match nothing
 // Unicode tables are PCRE2's (10.42: Unicode 14): characters assigned later count as neither letter nor
 // number.
 //

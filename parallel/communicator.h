@@ -4,23 +4,19 @@
 //
 // Rules, for every implementation (one conformance test body runs on all):
 //   - every rank of the group starts the same collectives in the same order with the same sizes, dtypes and
-//   reductions; a mismatch is a
-//     CommError on every rank, not a hang;
-//   - each start takes the Exec it must follow and returns a Pending; buffers belong to the operation until
-//   it is waited for;
-//   - tensors are contiguous; they count in elements and any dtype may travel; reductions take float64,
-//   float32, bfloat16, int64;
-//   - a reduction adds in an order that is a function of the group's size alone: rank order up to 64 ranks,
-//   above that within
-//     runs of 64 ranks and then over the runs, in rank order. bfloat16 sums in float32 and rounds once. So
-//     the result is the same bits on every rank and in every implementation;
+//     reductions; a mismatch is a CommError on every rank, not a hang;
+//   - each start takes the Exec it must follow and returns a Pending; buffers belong to the operation until it is
+//     waited for;
+//   - tensors are contiguous; they count in elements and any dtype may travel; reductions take float64, float32,
+//     bfloat16, int64;
+//   - a reduction adds in an order that is a function of the group's size alone: rank order up to 64 ranks, above
+//     that within runs of 64 ranks and then over the runs, in rank order. bfloat16 sums in float32 and rounds once.
+//     So the result is the same bits on every rank and in every implementation;
 //   - sends and receives carry no tags: they match in issue order per pair of ranks and communicator. They
-//   rendezvous: a send may only complete
-//     once its receive has started (what runs here cannot deadlock on NCCL); those started inside one group()
-//     progress together;
+//     rendezvous: a send may only complete once its receive has started (what runs here cannot deadlock on NCCL);
+//     those started inside one group() progress together;
 //   - a group of one rank obeys the same verbs;
-//   - one thread per rank uses a communicator at a time. Starting an operation allocates nothing after the
-//   first few.
+//   - one thread per rank uses a communicator at a time. Starting an operation allocates nothing after the first few.
 #pragma once
 
 #include <cstdint>
@@ -46,29 +42,35 @@ class CommError : public Error {
   std::int64_t sequence_;
 };
 
+// x[n], in place
 struct AllReduce {
   Tensor x;
   Reduction reduction = Reduction::sum;
-};  // x[n], in place
+};
+// in[n], out[size * n] in rank order; in may be out's own part
 struct AllGather {
   Tensor in, out;
-};  // in[n], out[size * n] in rank order; in may be out's own part
+};
+// counts[r] elements from rank r
 struct AllGatherV {
   Tensor in, out;
   std::span<const std::int64_t> counts;
-};  // counts[r] elements from rank r
+};
+// in[size * n], out[n]; out may be in's own part
 struct ReduceScatter {
   Tensor in, out;
   Reduction reduction = Reduction::sum;
-};  // in[size * n], out[n]; out may be in's own part
+};
+// counts[r] elements to rank r
 struct ReduceScatterV {
   Tensor in, out;
   std::span<const std::int64_t> counts;
   Reduction reduction = Reduction::sum;
 };
+// [size * n] each: part r goes to rank r
 struct AllToAll {
   Tensor in, out;
-};  // [size * n] each: part r goes to rank r
+};
 struct AllToAllV {
   Tensor in, out;
   std::span<const std::int64_t> send_counts, recv_counts;

@@ -2,17 +2,18 @@
 // group; each of the CP x shard ranks of `Connections::group` owns one flat aligned slice of it (its shard),
 // and the replicate axis holds copies of shards.
 //
-//   groups.gather(exec, l + 1);                      // starts to collect the working weights, under the
-//   compute of l Tensor weights = groups.use(exec, l);            // waits for them
+//   groups.gather(exec, l + 1);                      // starts to collect working weights, under the compute of l
+//   Tensor weights = groups.use(exec, l);            // waits for them
 //   ... compute ...
-//   groups.release(exec, l);                         // ZeRO-3: the gathered copy may be overwritten
+//   groups.release(l);                               // ZeRO-3: the gathered copy may be overwritten
 //   Tensor gradients = groups.gradients(exec, l);    // full float32 gradient, to be added to
 //   groups.gradients_ready(exec, l);                 // starts to reduce it, as the policy says
 //
 // Policies (ZeRO, Rajbhandari et al. 2020; ZeRO-2 is Llama 3's choice):
 //   ZeRO-1  gathers once per step; accumulates full gradients; reduce-scatters once per step
 //   ZeRO-2  gathers once per step; reduce-scatters after the last weight gradient of each run into a shard
-//   accumulator ZeRO-3  as ZeRO-2, and gathers and releases around every use
+//           accumulator
+//   ZeRO-3  as ZeRO-2, and gathers and releases around every use
 // A run is here one microbatch (no pipeline). Every rank of the group issues the same verbs in the same
 // order, empty microbatches included.
 //

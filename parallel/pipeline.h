@@ -1,6 +1,6 @@
 // Pipeline schedules are data: a timeline of actions per rank. This page holds what one pipeline rank needs
-// today (one chunk); generators for many ranks, simulation and the passes that add communication come with
-// the pipeline's own issue (docs/design.md).
+// today (one chunk); generators for many ranks, simulation and the passes that add communication are not there
+// yet (docs/design.md).
 #pragma once
 
 #include <cstdint>
