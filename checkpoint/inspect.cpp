@@ -72,15 +72,22 @@ void print_files(const Manifest& manifest, const Contents& contents, std::ostrea
   }
 }
 
+std::string slots_of(const Cut& cut) {
+  std::string text;
+  for (const std::string& slot : cut.slots) text += (text.empty() ? "" : ", ") + slot;
+  return text;
+}
+
+// Nearly always all tensors have the same slots: then they stand once.
 void print_tensors(const Contents& contents, std::ostream& out) {
-  out << "\n         shape    pieces     files  tensor: slots\n" << std::right;
+  std::set<std::string> kinds;
+  for (const auto& [name, cut] : contents.cuts) kinds.insert(slots_of(cut));
+  if (kinds.size() == 1) out << "\nof each tensor: " << *kinds.begin() << '\n';
+  out << "\n         shape    pieces     files  tensor\n" << std::right;
   for (const auto& [name, cut] : contents.cuts) {
     out << std::setw(14) << shape_text(cut.tensor) << std::setw(10) << cut.pieces << std::setw(10)
-        << cut.files.size() << "  " << name << ":";
-    for (const char* comma = " "; const std::string& slot : cut.slots) {
-      out << comma << slot;
-      comma = ", ";
-    }
+        << cut.files.size() << "  " << name;
+    if (kinds.size() > 1) out << ": " << slots_of(cut);
     out << '\n';
   }
 }

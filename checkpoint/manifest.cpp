@@ -194,12 +194,25 @@ void check_own_digest(std::string_view text, const std::filesystem::path& path) 
     throw input_error(path.string(), ": does not match its own digest; it is damaged or unfinished");
 }
 
-std::string dumped(const OrderedJson& json, int indent) {
+std::string dumped(const OrderedJson& json) {
   try {
-    return json.dump(indent);
+    return json.dump();
   } catch (const Json::exception& error) {  // text that is not UTF-8
     throw input_error("a checkpoint cannot hold this run's state: ", error.what());
   }
+}
+
+std::string member(std::string_view key, const std::string& value) { return cat(" \"", key, "\": ", value); }
+
+// An array, one element a line.
+template <class Value, class ToJson>
+std::string lines(const std::vector<Value>& values, ToJson to_json) {
+  std::string text = "[";
+  for (const char* separator = "\n  "; const Value& value : values) {
+    text += separator + dumped(to_json(value));
+    separator = ",\n  ";
+  }
+  return text + "]";
 }
 
 }  // namespace
@@ -217,24 +230,17 @@ std::string describe(const StoredTensor& tensor) {
 }
 
 std::string table_text(const RankTable& table) {
-  OrderedJson tensors = OrderedJson::array(), pieces = OrderedJson::array(), extents = OrderedJson::array();
-  for (const StoredTensor& tensor : table.tensors) tensors.push_back(tensor_json(tensor));
-  for (const StoredPiece& piece : table.pieces) {
+  const auto piece_json = [&](const StoredPiece& piece) -> OrderedJson {
     const int dims = table.tensors[static_cast<std::size_t>(piece.tensor)].dims;
-    pieces.push_back({{"tensor", piece.tensor},
-                      {"offset", numbers(piece.box.offset, dims)},
-                      {"extent", numbers(piece.box.extent, dims)},
-                      {"byte", piece.offset}});
-  }
-  for (const Digest& digest : table.extents) extents.push_back(hex(digest));
-  return dumped({{"format", kTableFormat},
-                 {"version", kVersion},
-                 {"bytes", table.bytes},
-                 {"tensors", tensors},
-                 {"pieces", pieces},
-                 {"extents", extents}},
-                -1) +
-         "\n";
+    return {{"tensor", piece.tensor},
+            {"offset", numbers(piece.box.offset, dims)},
+            {"extent", numbers(piece.box.extent, dims)},
+            {"byte", piece.offset}};
+  };
+  return cat("{\n", member("format", dumped(kTableFormat)), ",\n", member("version", cat(kVersion)), ",\n",
+             member("bytes", cat(table.bytes)), ",\n", member("tensors", lines(table.tensors, tensor_json)),
+             ",\n", member("pieces", lines(table.pieces, piece_json)), ",\n",
+             member("extents", lines(table.extents, hex)), "\n}\n");
 }
 
 RankTable parse_table(std::string_view text, const std::filesystem::path& path) {
@@ -249,19 +255,12 @@ RankTable parse_table(std::string_view text, const std::filesystem::path& path) 
 }
 
 std::string manifest_text(const Manifest& manifest) {
-  OrderedJson tensors = OrderedJson::array(), files = OrderedJson::array();
-  for (const StoredTensor& tensor : manifest.tensors) tensors.push_back(tensor_json(tensor));
-  for (const StoredFile& file : manifest.files) files.push_back(file_json(file));
-  std::string text = dumped({{"format", kFormat},
-                             {"version", kVersion},
-                             {"extent_bytes", kExtentBytes},
-                             {"ranks", manifest.ranks},
-                             {"state", state_json(manifest.state)},
-                             {"tensors", tensors},
-                             {"files", files},
-                             {"digest", ""}},
-                            1);
-  text.resize(text.size() - (kTail.size() - 1));  // the dump ends as the tail does, without its line end
+  const std::string text =
+      cat("{\n", member("format", dumped(kFormat)), ",\n", member("version", cat(kVersion)), ",\n",
+          member("extent_bytes", cat(kExtentBytes)), ",\n", member("ranks", cat(manifest.ranks)), ",\n",
+          member("state", dumped(state_json(manifest.state))), ",\n",
+          member("tensors", lines(manifest.tensors, tensor_json)), ",\n",
+          member("files", lines(manifest.files, file_json)), ",\n", member("digest", "\""));
   return text + hex(digest_of(text)) + std::string(kTail);
 }
 

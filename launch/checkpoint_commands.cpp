@@ -16,8 +16,9 @@
 namespace drover {
 namespace {
 
-constexpr const char* kDirectoryHelp =
+constexpr const char* kOneHelp =
     "a step_N directory, a folder of them, or a run directory: of several, the newest that verifies";
+constexpr const char* kAllHelp = "step_N directories, folders of them, or run directories: all of them";
 
 // What checkpoint functions are given, for a program of one rank.
 struct OneRank {
@@ -87,7 +88,7 @@ void add_checkpoint_commands(CLI::App& app, Verb& chosen) {
                        const std::function<Exit()>& run) {
     CLI::App* command = group->add_subcommand(verb, about);
     command->footer(example);
-    CLI::Option* directory = command->add_option("DIR", *named, kDirectoryHelp)->required();
+    CLI::Option* directory = command->add_option("DIR", *named, several ? kAllHelp : kOneHelp)->required();
     directory->expected(1, several ? CLI::detail::expected_max_vector_size : 1);
     command->callback([&chosen, run] { chosen = run; });
   };
@@ -98,8 +99,9 @@ void add_checkpoint_commands(CLI::App& app, Verb& chosen) {
       "Example: drover checkpoint hash runs/a && drover checkpoint hash runs/b", false,
       [named] { return hash(named->front()); });
   add("verify",
-      "reads every byte and compares it with the digests; of a folder, all its checkpoints. Prints damaged "
-      "byte ranges and exits with 3 if there are any",
+      "reads every byte and compares it with the digests; prints damaged byte ranges, and exits with 3 if "
+      "there "
+      "are any",
       "Example: drover checkpoint verify runs/quickstart/checkpoints", true,
       [named] { return verify(*named); });
   for (const char* verb : {"plan", "export", "import"}) {

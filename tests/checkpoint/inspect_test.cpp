@@ -14,12 +14,28 @@ TEST_CASE("inspection shows state, files and how each tensor is cut") {
        {"  step         1500\n", "  tokens       6144000\n", "  fingerprint  avx512\n",
         "  feed 0       store-a at token 4500000\n", "  feed 1       store \"b\"  at token 1644000\n",
         "  written by   3 ranks\n", "  parameters   980 in 5 tensors\n", "        15  rank_00002.h5\n",
-        "         37x12         3         3  model.embed_tokens.weight: moment1 float32, "
-        "moment2 float32, weight float32\n",
-        "             5         3         3  model.norm.weight: "}) {
+        "of each tensor: moment1 float32, moment2 float32, weight float32\n",
+        "         37x12         3         3  model.embed_tokens.weight\n",
+        "             5         3         3  model.norm.weight\n"}) {
     CAPTURE(text, line);
     CHECK(text.find(line) != std::string::npos);
   }
+}
+
+TEST_CASE("tensors of unlike slots show theirs") {
+  const auto files = empty_run();
+  run_local_ranks(1, [&](Communicator& world) {
+    RankRig rig(world);
+    RankState state(small_model(), Cut::first, 0, 1);
+    state.entries.pop_back();
+    const auto directory =
+        save_checkpoint(*files, rig.exec, world,
+                        {.folder = "run/checkpoints", .entries = state.entries, .state = run_state(1)});
+    const std::string text = inspect_checkpoint(*files, directory);
+    CHECK(text.find("model.norm.weight: moment1 float32, weight float32\n") != std::string::npos);
+    CHECK(text.find("model.embed_tokens.weight: moment1 float32, moment2 float32, weight float32\n") !=
+          std::string::npos);
+  });
 }
 
 TEST_CASE("a checkpoint, a folder of them and a run directory are told apart") {
