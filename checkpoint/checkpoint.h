@@ -1,12 +1,12 @@
 // Checkpoints that distrust themselves and load into any layout. Format: docs/checkpoint_format.md.
 //
-//   <run>/checkpoints/step_0000000500/        manifest.json, rank_00000.h5, rank_00001.h5, ...
+//   <run>/checkpoints/step_0000000500/        manifest.json, rank_00000.h5, rank_00000.json, ...
 //   <run>/checkpoints/LATEST                  a hint, never trusted
 //
 // Commit protocol, every byte through FileSystem (core/filesystem.h): write step_N.partial/ (one HDF5 file
-// per rank, fsync), all ranks agree, rank 0 writes the manifest last (fsync), renames the directory, fsyncs
-// the parent, moves LATEST, then purges. A reader believes only a directory whose manifest's own digest, and
-// every 4 MiB extent of every file it reads, match.
+// and its table per rank, fsync), all ranks agree, rank 0 writes the manifest last (fsync), renames the
+// directory, fsyncs the parent, moves LATEST, then purges. A reader believes only a directory whose
+// manifest's own digest, and every 4 MiB extent of every file it reads, match.
 #pragma once
 
 #include <filesystem>
@@ -30,8 +30,10 @@ struct SaveCheckpoint {
 // on every rank and leaves the older checkpoints and LATEST as they were.
 std::filesystem::path save_checkpoint(FileSystem&, const Exec&, Communicator& world, const SaveCheckpoint&);
 
-// The newest committed checkpoint that verifies, or none. Damaged and unfinished ones are reported through
-// `warn` with what is wrong and skipped. Collective: ranks share the work of checking, and agree.
+// The newest committed checkpoint that verifies; none if nothing was ever committed. Damaged ones are
+// reported through `warn`, on every rank, with what is wrong, and skipped. If all are damaged, Error{input}:
+// starting anew beside them would be a loss that nobody notices. Collective: ranks share the work of
+// checking, and agree.
 std::optional<std::filesystem::path> find_checkpoint(FileSystem&, const Exec&, Communicator& world,
                                                      const std::filesystem::path& folder,
                                                      const std::function<void(const std::string&)>& warn);

@@ -39,7 +39,8 @@ void check_candidate(const ReadTogether& together) {
 std::optional<std::filesystem::path> find_checkpoint(FileSystem& files, const Exec& exec, Communicator& world,
                                                      const std::filesystem::path& folder,
                                                      const std::function<void(const std::string&)>& warn) {
-  for (const std::string& name : agreed_names(files, exec, world, folder)) {
+  const std::vector<std::string> names = agreed_names(files, exec, world, folder);
+  for (const std::string& name : names) {
     try {
       check_candidate({.files = files, .exec = exec, .world = world, .directory = folder / name});
       return folder / name;
@@ -49,7 +50,9 @@ std::optional<std::filesystem::path> find_checkpoint(FileSystem& files, const Ex
       warn(cat("checkpoint ", (folder / name).string(), " is not used: ", error.what()));
     }
   }
-  return std::nullopt;
+  if (names.empty()) return std::nullopt;
+  throw input_error("none of the ", names.size(), " checkpoints in ", folder.string(),
+                    " verifies; restore one, or start a new run in another directory");
 }
 
 }  // namespace drover

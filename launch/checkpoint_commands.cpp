@@ -36,7 +36,7 @@ std::filesystem::path chosen_checkpoint(OneRank& rank, const std::string& named)
   const auto folder = checkpoint_folder(rank.files, named);
   if (!folder) return named;
   const auto newest = find_checkpoint(rank.files, rank.exec, *rank.world, *folder, warn);
-  if (!newest) throw input_error(folder->string(), " holds no checkpoint that verifies");
+  DROVER_CHECK(newest.has_value(), folder->string());
   return *newest;
 }
 

@@ -78,6 +78,13 @@ TEST_CASE("a flipped bit anywhere in any file is found, named, and the checkpoin
   CHECK(find(*files).directory == kNew);
 }
 
+TEST_CASE("where every checkpoint is damaged, a run does not start anew") {
+  const auto files = old_and_new();
+  for (const auto& directory : {kOld, kNew}) files->bytes(directory / "rank_00000.h5")[9] ^= std::byte{1};
+  CHECK(contains(message_of([&] { find(*files); }), "none of the 2 checkpoints in run/checkpoints verifies"));
+  CHECK_FALSE(find(*files, "run/nothing").directory);
+}
+
 TEST_CASE("files that are cut short, grown or missing are found") {
   for (const char* name : {"manifest.json", "rank_00000.json", "rank_00001.h5"}) {
     for (const int change : {-1, 1}) {
