@@ -1,6 +1,7 @@
 #include "core/config.h"
 
 #include <limits>
+#include <random>
 
 #include "core/error.h"
 #include "tests/support/recording_filesystem.h"
@@ -336,6 +337,59 @@ TEST_CASE("many keys are read in time that grows with their number") {
   std::string text;
   for (int i = 0; i < 50'000; ++i) text += cat("key", i, ": 1\n");
   CHECK(refusal(text).find("car.yaml:1:1: key0: unknown key") == 0);
+}
+
+// One of a few kinds of damage at a random place.
+void damage(std::string& text, std::mt19937& random) {
+  const std::vector<std::string> pieces{"[",     "}",
+                                        ": ",    "\n- ",
+                                        "&a ",   "*a",
+                                        "'",     "|\n",
+                                        "!x ",   "? ",
+                                        "---\n", "%YAML 9\n",
+                                        "\t",    std::string(1, '\0'),
+                                        "\xff",  "\xef\xbb\xbf",
+                                        "<<: *a"};
+  const auto below = [&](std::size_t n) { return static_cast<std::size_t>(random() % n); };
+  const std::size_t at = below(text.size());
+  switch (below(4)) {
+    case 0:
+      text.insert(at, pieces[below(pieces.size())]);
+      break;
+    case 1:
+      text.erase(at, 1 + below(4));
+      break;
+    case 2:
+      text[at] = static_cast<char>(random());
+      break;
+    case 3:
+      text.insert(at, text.substr(below(text.size()), below(20)));
+      break;
+  }
+}
+
+TEST_CASE("however a file is damaged, it reads or the message starts with a place in it") {
+  const std::string whole =
+      "colour: red\nplate: &a 'x y'\nopen: true\nat: [0.5, 1.0e-3]\nservice: 10min\n"
+      "engine:\n  cylinders: 4\n  budget: 500M\nspare: {ratio: 1}\nwheels:\n  - name: *a\n    size: 2\n";
+  CHECK(read(whole).car.wheels.size() == 1);
+  std::mt19937 random(3);
+  int accepted = 0, refused = 0;
+  for (int i = 0; i < 5000; ++i) {
+    std::string text = whole;
+    for (int n = 0; n <= i % 4; ++n) damage(text, random);
+    try {
+      read(text);
+      ++accepted;
+    } catch (const Error& error) {
+      ++refused;
+      INFO(text);
+      CHECK(error.exit() == Exit::usage);
+      CHECK(std::string(error.what()).find("car.yaml:") == 0);
+    }
+  }
+  CHECK(accepted > 50);  // both happen
+  CHECK(refused > 1000);
 }
 
 TEST_CASE("an override goes through the same checks and wins over the file") {
