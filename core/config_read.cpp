@@ -134,8 +134,14 @@ class Reader final : public Fields {
 
   void defaults_from(const std::string& origin) override { default_origin_ = origin; }
 
+  // After all fields: an unknown key may be a misspelt one that is missing, so it goes first.
+  void finish() const {
+    if (node_ != nullptr) refuse_unknown();
+    if (!missing_.empty()) throw usage_error(missing_);
+  }
+
+ private:
   void refuse_unknown() const {
-    if (node_ == nullptr) return;
     for (const ConfigNode& child : node_->children) {
       if (std::find(taken_.begin(), taken_.end(), child.key) != taken_.end()) continue;
       throw usage_error(child.key_place.str(), ": ", join_path(path_, child.key.substr(0, 80)),
@@ -143,7 +149,6 @@ class Reader final : public Fields {
     }
   }
 
- private:
   template <class Value>
   void read(const char* key, Value& value, const FieldInfo& info) {
     const ConfigNode* child = take(key, info);
@@ -159,9 +164,9 @@ class Reader final : public Fields {
     taken_.push_back(key);
     const ConfigNode* child = node_ != nullptr ? node_->find(key) : nullptr;
     const bool missing = child == nullptr || child->kind == ConfigNode::Kind::null;
-    if (info.required && missing)
-      throw usage_error((child != nullptr ? child->place : place_).str(), ": ", join_path(path_, key),
-                        ": has no value and no default; set it (", info.meaning, ")");
+    if (info.required && missing && missing_.empty())
+      missing_ = cat((child != nullptr ? child->place : place_).str(), ": ", join_path(path_, key),
+                     ": has no value and no default; set it (", info.meaning, ")");
     return child;
   }
 
@@ -211,7 +216,7 @@ class Reader final : public Fields {
     Reader inner(reading_, node, node != nullptr ? node->place : place_, std::move(path));
     inner.default_origin_ = default_origin_;
     describe(inner);
-    inner.refuse_unknown();
+    inner.finish();
   }
 
   Reading& reading_;
@@ -220,13 +225,14 @@ class Reader final : public Fields {
   std::string path_;
   std::string default_origin_ = "default";
   std::vector<std::string> taken_;
+  std::string missing_;  // what to say of the first required field without a value
 };
 
 std::vector<ResolvedField> read_tree(const ConfigNode& root, DescribeConfig describe) {
   Reading reading{.known = catalogue(describe, Absent::expand), .resolved = {}};
   Reader reader(reading, &root, root.place, "");
   describe(reader);
-  reader.refuse_unknown();
+  reader.finish();
   return std::move(reading.resolved);
 }
 

@@ -40,11 +40,9 @@ void add_config_command(CLI::App& app, Verb& chosen) {
       app.add_subcommand("config", "Check a configuration; show every value and where it came from");
   verb->footer(
       "Prints YAML that means the same as the configuration, with the origin of each value as a comment.\n"
-      "Example: drover config configs/tiny.yaml --set optimizer.lr=1.0e-3 --set train.steps=100");
+      "Example: drover config configs/tiny.yaml --set optimizer.lr=1.0e-3 train.steps=100");
   verb->add_option("config", arguments->source.path, "YAML file of the run")->type_name("CONFIG");
-  verb->add_option("--set", arguments->source.overrides, "a value over the file's; may be repeated")
-      ->type_name("KEY=VALUE")
-      ->allow_extra_args(false);
+  verb->add_option("--set", arguments->source.overrides, "other values: section.key=value ...");
   verb->add_flag("--docs", arguments->docs,
                  "print docs/config.md instead: every key, its default and meaning");
   verb->callback([arguments, &chosen] { chosen = [arguments] { return show_config(*arguments); }; });
