@@ -117,10 +117,12 @@ H5FD_class_t driver_class() {
 // ---- the library's handles and errors
 // ---------------------------------------------------------------------------------
 
-// For as long as the library is used: alone in it, its error printing off, its plugins off.
+// For as long as the library is used: alone in it, its error printing off, its plugins off. It isn't closed
+// when the process ends: what it loses of a damaged file makes it print that it can't be.
 class Library {
  public:
   Library() : lock_(library_mutex()) {
+    H5dont_atexit();
     H5Eget_auto2(H5E_DEFAULT, &print_, &print_data_);
     H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
     H5PLset_loading_state(0);

@@ -14,6 +14,7 @@ namespace drover {
 
 inline std::string write_bytes(const std::filesystem::path& path, std::string_view bytes) {
   std::filesystem::create_directories(path.parent_path());
+  std::filesystem::remove(path);  // a new file is far cheaper than one cut to nothing
   std::ofstream file(path, std::ios::binary);
   file.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
   if (!file.flush()) throw std::runtime_error("cannot write " + path.string());
