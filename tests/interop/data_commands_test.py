@@ -1,0 +1,108 @@
+"""`drover data` as a person uses it: train a tokenizer, prepare, inspect; pipes, terminals and exit codes."""
+import json
+import os
+import pty
+import subprocess
+import tempfile
+import unittest
+from pathlib import Path
+
+DROVER = os.environ["DROVER_BIN"]
+SOURCE = Path(os.environ["DROVER_SOURCE_DIR"])
+GOLDEN = SOURCE / "tests" / "data" / "tokenizer_golden"
+TEXTS = ["It was a dark and stormy night;\r\n", "naïve café \U0001f600 <|end_of_text|>", "x" * 5000, "\tdef f(x):\n\t\treturn x\n"]
+
+
+def drover(*arguments, stdin=b"", status=0):
+    done = subprocess.run([DROVER, "data", *map(str, arguments)], input=stdin, capture_output=True, check=False)
+    text = done.stdout.decode() + done.stderr.decode()
+    assert done.returncode == status, f"{arguments}: exit {done.returncode}, not {status}: {text}"
+    return text
+
+
+class DataCommands(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+        self.at = Path(self.folder.name)
+        self.lines = "".join(json.dumps({"text": text}) + "\n" for text in TEXTS).encode()
+        self.input = self.at / "in.jsonl"
+        self.input.write_bytes(self.lines)
+
+    def prepare(self, *more, tokenizer=GOLDEN / "llama3.json", out="out.h5", **how):
+        return drover("prepare", "--tokenizer", tokenizer, "--out", self.at / out, *more, **how)
+
+    def test_from_text_to_a_store_whose_beginning_inspect_shows_as_text(self):
+        (self.at / "texts").mkdir()
+        for number, text in enumerate(TEXTS):
+            (self.at / "texts" / f"{number}.txt").write_bytes(text.encode())
+        tokenizer = self.at / "tokenizer.json"
+        trained = drover("train-tokenizer", self.at / "texts", "--vocab-size", 300, "--out", tokenizer)
+        self.assertIn("300 tokens", trained)
+        summary = self.prepare(self.at / "texts", tokenizer=tokenizer)
+        self.assertIn("store: 4 documents", summary)
+        self.assertIn("1 documents with CR LF, kept", summary)
+        self.assertIn("1 names of special tokens, encoded as text", summary)
+        self.assertNotIn("\r", summary)
+        shown = drover("inspect", self.at / "out.h5", "--tokenizer", tokenizer, "--verify")
+        self.assertIn("documents         4", shown)
+        self.assertIn("every digest, offset and id", shown)
+        self.assertIn("<|begin_of_text|>It was a dark and stormy night;", shown)
+
+    def test_tokenizers_of_hugging_face_and_of_tiktoken_encode_and_decode(self):
+        for name in ("llama3.json", "gpt2.json", "ranks.model"):
+            self.prepare(self.input, tokenizer=GOLDEN / name, out=name + ".h5")
+            shown = drover("inspect", self.at / (name + ".h5"), "--tokenizer", GOLDEN / name)
+            self.assertIn("It was a dark", shown)
+
+    def test_a_pipe_gives_the_store_that_the_file_gives_and_threads_change_nothing(self):
+        self.prepare(self.input, out="file.h5")
+        self.prepare("-", out="pipe.h5", stdin=self.lines)
+        self.prepare("-", "--threads", 5, out="threads.h5", stdin=self.lines)
+        expected = (self.at / "file.h5").read_bytes()
+        self.assertEqual((self.at / "pipe.h5").read_bytes(), expected)
+        self.assertEqual((self.at / "threads.h5").read_bytes(), expected)
+
+    def test_the_held_out_text_has_as_many_bytes_as_its_store_says(self):
+        lines = "".join(json.dumps({"text": f"text number {i}"}) + "\n" for i in range(200)).encode()
+        self.prepare("-", "--holdout-fraction", 0.3, "--holdout-out", self.at / "h.h5", "--holdout-text",
+                     self.at / "h.txt", stdin=lines)
+        shown = drover("inspect", self.at / "h.h5")
+        self.assertIn(f"bytes of text     {(self.at / 'h.txt').stat().st_size} ", shown)
+        self.assertIn("part              holdout (held out: 0.3 of documents)", shown)
+
+    def test_on_a_terminal_there_is_one_live_line(self):
+        leader, follower = pty.openpty()
+        command = [DROVER, "data", "prepare", self.input, "--tokenizer", GOLDEN / "llama3.json", "--out", self.at / "t.h5"]
+        # By a shell on that terminal: under a parent that is on none, as mpirun's ranks may be, there is no live line.
+        shell = ["sh", "-c", '"$@"; exit $?', "sh", *map(str, command)]
+        subprocess.run(shell, stdout=follower, check=True)
+        os.close(follower)
+        shown = os.read(leader, 65536).decode()
+        os.close(leader)
+        self.assertIn("\r\x1b[K100 %", shown)
+
+    def test_what_is_wrong_with_the_command_line_exits_2(self):
+        for wrong in (["--format", "csv"], ["--bos", "maybe"], ["--threads", 0], ["--holdout-fraction", 1.5],
+                      ["--holdout-fraction", 0.1]):
+            self.prepare(self.input, *wrong, status=2)
+        self.assertFalse((self.at / "out.h5").exists())
+
+    def test_what_is_wrong_with_the_input_exits_3_and_leaves_nothing(self):
+        before = sorted(os.listdir(self.at))
+        self.assertIn("nowhere.txt", self.prepare(self.at / "nowhere.txt", status=3))
+        self.assertIn("standard input:2", self.prepare("-", stdin=b'"ok"\n{"no": 1}\n', status=3))
+        self.assertIn("nothing.json", self.prepare(self.input, tokenizer="nothing.json", status=3))
+        drover("inspect", self.input, status=3)
+        self.assertEqual(sorted(os.listdir(self.at)), before)
+        self.prepare(self.input)
+        self.assertIn("--replace", self.prepare(self.input, status=3))
+        self.prepare(self.input, "--replace")
+
+    def test_help_teaches_with_an_example(self):
+        for verb in ("train-tokenizer", "prepare", "inspect"):
+            self.assertIn(f"  drover data {verb} ", drover(verb, "--help"))
+
+
+if __name__ == "__main__":
+    unittest.main()
