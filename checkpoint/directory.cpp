@@ -36,6 +36,10 @@ std::optional<CommittedName> committed_name(const std::string& name) {
   return CommittedName{.step = *step, .replaced = replaced, .name = name};
 }
 
+CommittedName replaced_name(std::int64_t step) {
+  return {.step = step, .replaced = true, .name = step_name(step) + std::string(kReplaced)};
+}
+
 std::filesystem::path parent_of(const std::filesystem::path& path) {
   return path.has_parent_path() ? path.parent_path() : ".";
 }
@@ -95,6 +99,10 @@ void begin_checkpoint(FileSystem& files, const std::filesystem::path& folder, st
     const std::string_view stem = std::string_view(name).substr(0, name.rfind(kPartial));
     if (name.ends_with(kPartial) && step_of(stem)) remove_entry(files, folder / name);
   }
+  // Both names are taken after a crash between the renames and the removal of a step saved again.
+  const CommittedName replaced = replaced_name(step);
+  if (files.exists(folder / step_name(step)) && files.exists(folder / replaced.name))
+    discard(files, folder, replaced);
   files.make_directory(folder / partial_name(step));
 }
 
@@ -115,11 +123,8 @@ void commit_checkpoint(FileSystem& files, const std::filesystem::path& folder, s
     file->sync();
   }
   files.sync_directory(partial);
-  const CommittedName aside{.step = step, .replaced = true, .name = name + std::string(kReplaced)};
-  if (files.exists(folder / name)) {
-    if (files.exists(folder / aside.name)) remove_entry(files, folder / aside.name);
-    files.rename(folder / name, folder / aside.name);
-  }
+  const CommittedName aside = replaced_name(step);
+  if (files.exists(folder / name)) files.rename(folder / name, folder / aside.name);
   files.rename(partial, folder / name);
   files.sync_directory(folder);
   write_text_atomically(files, folder / kLatest, name + "\n");

@@ -140,6 +140,7 @@ struct TestSave {
   std::int64_t step = 100;
   int generation = 0;
   int keep = 3;
+  std::int64_t fed_ahead = 0;  // tokens of the last feed used beyond what the step says
   DType dtype = DType::float32;
   std::vector<ParameterLayout> model = small_model();
 };
@@ -160,9 +161,11 @@ inline std::filesystem::path save(FileSystem& files, const TestSave& how) {
     RankRig rig(world);
     RankState state(how.model, how.cut, world.rank(), how.ranks, how.dtype);
     state.fill(how.generation);
-    const auto made = save_checkpoint(
-        files, rig.exec, world,
-        {.folder = how.folder, .entries = state.entries, .state = run_state(how.step), .keep = how.keep});
+    RunState run = run_state(how.step);
+    run.feeds.back().position += how.fed_ahead;
+    const auto made =
+        save_checkpoint(files, rig.exec, world,
+                        {.folder = how.folder, .entries = state.entries, .state = run, .keep = how.keep});
     if (world.rank() == 0) committed = made;
   });
   return committed;

@@ -1,4 +1,5 @@
 #include "checkpoint/directory.h"
+#include "checkpoint/inspect.h"
 #include "tests/checkpoint/checkpoint_rig.h"
 #include "tests/support/test_support.h"
 
@@ -57,6 +58,8 @@ void check_every_crash(const Recorded& recorded, int old_generation) {
       REQUIRE(generation == (committed ? next : generation));  // once committed, never lost
       REQUIRE(generation != -1);
       committed = committed || generation == next;
+      for (const CommittedName& checkpoint : committed_names(*files, "run/checkpoints"))
+        REQUIRE(verify_checkpoint(*files, "run/checkpoints/" + checkpoint.name).damage.empty());
       // The run goes on from what the crash left.
       TestSave again = recorded.save;
       again.generation = 7;

@@ -71,6 +71,7 @@ TEST_CASE("the weight hash depends on values, step and feeds, not on layout or r
   }
   CHECK(hash(*files, save(*files, {.step = 6})) != first);
   CHECK(hash(*files, save(*files, {.step = 5, .generation = 1})) != first);
+  CHECK(hash(*files, save(*files, {.step = 5, .fed_ahead = 1})) != first);
 }
 
 TEST_CASE("the last checkpoints are kept, and LATEST names the last") {
