@@ -1,19 +1,14 @@
 #include "launch/read_progress.h"
 
-#include <cmath>
 #include <iomanip>
 #include <sstream>
+
+#include "launch/report.h"
 
 namespace drover {
 namespace {
 
 constexpr double kMillion = 1e6;
-
-std::string time_left(double seconds) {
-  constexpr double kMinutesFrom = 120;
-  if (seconds < kMinutesFrom) return cat(std::llround(seconds), " s left");
-  return cat(std::llround(seconds / 60), " min left");
-}
 
 }  // namespace
 
@@ -28,7 +23,7 @@ std::string progress_line(const ReadProgress& progress) {
   line << "  " << progress.documents << " documents" << std::setprecision(1);
   if (progress.tokens > 0) line << "  " << static_cast<double>(progress.tokens) / kMillion << " M tokens";
   if (progress.seconds > 0) line << "  " << read / kMillion / progress.seconds << " MB/s";
-  if (progress.seconds_left) line << "  " << time_left(*progress.seconds_left);
+  if (progress.seconds_left) line << "  " << duration_text(*progress.seconds_left) << " left";
   return line.str();
 }
 

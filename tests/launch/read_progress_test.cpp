@@ -1,0 +1,21 @@
+#include "launch/read_progress.h"
+
+#include "tests/support/test_support.h"
+
+namespace drover {
+
+TEST_CASE("the live line of reading says how far it is, how fast, and how long it will take") {
+  CHECK(progress_line({.bytes_read = 1'230'000'000,
+                       .bytes_total = 3'000'000'000,
+                       .documents = 52'000,
+                       .tokens = 310'200'000,
+                       .seconds = 50,
+                       .seconds_left = 73}) ==
+        "41 %  1230 MB of 3000 MB  52000 documents  310.2 M tokens  24.6 MB/s  1m 13s left");
+}
+
+TEST_CASE("the live line leaves out what isn't known") {
+  CHECK(progress_line({.bytes_read = 2'000'000, .documents = 5}) == "2 MB  5 documents");
+}
+
+}  // namespace drover
