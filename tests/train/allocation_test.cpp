@@ -111,11 +111,11 @@ Count count_allocations(const Config& config, int ranks, int threads) {
     const Platform platform{.world = world, .backend = *backend, .host = memory, .files = files};
     const auto training = build_training(config, platform);
     Trainer trainer(*training, platform);
-    trainer.step(false);
+    trainer.step();
     world.barrier(trainer.exec()).wait(trainer.exec());
     const std::int64_t before = memory.ledger().buffers_made();
     if (world.rank() == 0) counting = true;
-    while (!trainer.finished()) trainer.step(false);
+    while (!trainer.finished()) trainer.step();
     world.barrier(trainer.exec()).wait(trainer.exec());
     if (world.rank() == 0) counting = false;
     world.barrier(trainer.exec()).wait(trainer.exec());
