@@ -59,10 +59,10 @@ TileGrid library_tiles(Product product, std::int64_t rows, std::int64_t cols, st
 }
 
 TileGrid own_tiles(std::int64_t rows, std::int64_t cols) {
-  constexpr std::int64_t kLeastRows = 48, kWantedTiles = 4;
+  constexpr std::int64_t kLeastRows = 48, kWantedTiles = 4, kBlockRows = 12;  // a multiple of every path's
   const std::int64_t across = ceil_div(cols, kProductCols);
   const std::int64_t wanted = std::min(ceil_div(kWantedTiles, across), rows / kLeastRows);
-  return {rows, cols, piece(rows, std::max(ceil_div(rows, kProductRows), wanted), kLeastRows),
+  return {rows, cols, piece(rows, std::max(ceil_div(rows, kProductRows), wanted), kBlockRows),
           piece(cols, across, 32)};
 }
 
