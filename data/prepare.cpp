@@ -215,6 +215,18 @@ class TrainingTexts {
   PartSummary read_, left_out_;
 };
 
+// Before hours of reading rather than after them.
+void check_output(FileSystem& files, const TrainTokenizer& options) {
+  const std::string out = options.out.string();
+  if (options.existing == Existing::refuse && files.exists(options.out)) {
+    throw input_error(out, ": exists; name another, or replace it with --replace");
+  }
+  const std::filesystem::path folder = options.out.parent_path();
+  if (!folder.empty() && !files.exists(folder)) {
+    throw input_error(out, ": there is no folder ", folder.string(), "; make it first");
+  }
+}
+
 }  // namespace
 
 PrepareSummary prepare(FileSystem& files, const Tokenizer& tokenizer, const PrepareOptions& options) {
@@ -225,9 +237,8 @@ TrainedTokenizer train_tokenizer(FileSystem& files, const TrainTokenizer& option
   if (options.documents.form == DocumentForm::megatron) {
     throw usage_error("--format megatron: a tokenizer is trained on text, not on token ids");
   }
-  if (options.existing == Existing::refuse && files.exists(options.out)) {
-    throw input_error(options.out.string(), ": exists; name another, or replace it with --replace");
-  }
+  check_holdout_fraction(options.holdout_fraction);
+  check_output(files, options);
   TrainingTexts texts(options);
   Tokenizer tokenizer = train_bpe(options.bpe, [&](std::string& text) { return texts.next(text); });
   write_text_atomically(files, options.out, tokenizer.to_json());

@@ -12,8 +12,7 @@ constexpr std::size_t kTextBuffer = 1 << 20;
 
 const PrepareOptions& checked(const PrepareOptions& options) {
   const double fraction = options.holdout_fraction;
-  if (!(fraction >= 0 && fraction < 1))
-    throw usage_error("--holdout-fraction ", fraction, ": must be in [0, 1)");
+  check_holdout_fraction(fraction);
   if (fraction > 0 && options.holdout_out.empty()) {
     throw usage_error("--holdout-fraction ", fraction, " needs --holdout-out, the store of what is held out");
   }
@@ -49,6 +48,11 @@ void count(PartSummary& part, std::int64_t tokens, std::int64_t text_bytes) {
 }
 
 }  // namespace
+
+void check_holdout_fraction(double fraction) {
+  if (!(fraction >= 0 && fraction < 1))
+    throw usage_error("--holdout-fraction ", fraction, ": must be in [0, 1)");
+}
 
 TextWriter::TextWriter(FileSystem& files, std::filesystem::path path, Existing existing)
     : files_(files), path_(std::move(path)), partial_(path_) {

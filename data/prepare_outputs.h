@@ -12,6 +12,8 @@
 
 namespace drover {
 
+void check_holdout_fraction(double fraction);  // Error{usage} unless in [0, 1)
+
 // Text that grows by appending; the name appears with publish(). Destroyed before, it leaves nothing.
 class TextWriter {
  public:

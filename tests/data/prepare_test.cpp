@@ -233,6 +233,22 @@ TEST_CASE("train-tokenizer leaves out what prepare holds out at the same fractio
   CHECK_THROWS_WITH(train_tokenizer(files, options), Catch::Contains("--replace"));
 }
 
+TEST_CASE("what is wrong with train-tokenizer's options is said before anything is read") {
+  const Workshop shop;
+  PosixFileSystem files;
+  TrainTokenizer options;
+  options.documents.inputs = {shop.add("a.txt", "text")};
+  options.bpe.vocab_size = 258;
+  options.out = shop.path("nowhere") / "tokenizer.json";
+  options.progress = [](const ReadProgress&) { throw std::runtime_error("read"); };
+  CHECK_THROWS_WITH(train_tokenizer(files, options), Catch::Contains("there is no folder"));
+  options.out = shop.path("tokenizer.json");
+  options.holdout_fraction = 1;
+  CHECK_THROWS_WITH(train_tokenizer(files, options), Catch::Contains("--holdout-fraction 1"));
+  options.holdout_fraction = 0;
+  CHECK_THROWS_WITH(train_tokenizer(files, options), "read");
+}
+
 TEST_CASE("what was met in the texts is counted") {
   const Workshop shop;
   const std::vector<std::string> inputs{
