@@ -92,7 +92,6 @@ AttentionTask task_for(const Args& args, const Segment& segment, std::int64_t kv
 }
 
 // ---- forward
-// --------------------------------------------------------------------------------------------------
 class ForwardPlan {
  public:
   ForwardPlan(const AttentionForward& args, std::int64_t lanes, ForwardUnit* units)
@@ -127,7 +126,6 @@ class ForwardPlan {
 };
 
 // ---- backward
-// -------------------------------------------------------------------------------------------------
 class BackwardPlan {
  public:
   BackwardPlan(std::span<const Segment> segments, std::int32_t* order, BackwardUnit* units)

@@ -54,7 +54,6 @@ struct Tile {
 };
 
 // ---- packing the lanes of a block
-// -----------------------------------------------------------------------------
 template <int E>
 void pack_row_pairs(const AttentionTask& task, const HeadRows& rows, const Group& group, Pair* out) {
   const __m256i zero = _mm256_setzero_si256();
@@ -105,8 +104,8 @@ void begin_group(const AttentionTask& task, const Tile& tile, const Group& lanes
 }
 
 // ---- P and dS of one group and kBlockKeys keys
-// ------------------------------------------------------------------ The group as the kernels see it: its
-// packed lanes and where its columns of p and ds begin.
+
+// The group as the kernels see it: its packed lanes and where its columns of p and ds begin.
 struct GroupTile {
   const Pair *q, *dout;
   const float *lse, *dot;
@@ -210,7 +209,6 @@ void attend_group(const AttentionTask& task, const Tile& tile, const Group& lane
 }
 
 // ---- products over lanes: sums[key][E] += sum over lanes of weights(key, lane) rows(lane, e)
-// ---------------------------
 template <int E>
 [[gnu::noinline]] void add_lanes(const Half* weights, const Pair* rows, int keys, int lanes, const Edge& edge,
                                  float* sums) {
@@ -241,7 +239,6 @@ template <int E>
 }
 
 // ---- one tile of keys against one block of lanes
-// ----------------------------------------------------------------------
 template <int E>
 void begin_keys(const AttentionTask& task, const Tile& tile, int key, int count, int rows) {
   pack_key_rows<E>(task, task.k, key, count, rows, tile.k);

@@ -1,6 +1,5 @@
 // What the two files of bfloat16 attention share: packing, the exponential, and products of bfloat16 pairs.
-// Included by
-// *_avx512bf16.cpp only.
+// Included by *_avx512bf16.cpp only.
 //
 // Layouts. dpbf16 multiplies pairs of neighbours and adds both products to a float32, so every operand is
 // made of dwords that hold two values adjacent in the summed dim:
@@ -76,7 +75,6 @@ inline int keys_seen(const AttentionTask& task, std::int64_t lane) {
 }
 
 // ---- arithmetic
-// ---------------------------------------------------------------------------------------------------------
 DROVER_INLINE __m512 add_pairs(__m512 sum, __m512 a, __m512 b) {
   return _mm512_dpbf16_ps(sum, (__m512bh)a, (__m512bh)b);
 }
@@ -148,7 +146,6 @@ DROVER_INLINE void transpose16(__m512i (&r)[16]) {
 }
 
 // ---- packing
-// ------------------------------------------------------------------------------------------------------------
 // Columns [e, e + 32) and [e, e + 16) of a row that ends at head_dim; zeros, unread, behind it.
 DROVER_INLINE __mmask32 columns_of(std::int64_t head_dim, int e) {
   const std::int64_t left = head_dim - e;
@@ -243,8 +240,10 @@ void pack_key_panels(const AttentionTask& task, const HeadRows& rows, int begin,
   }
 }
 
-// ---- products over keys: columns[e][lanes] = columns * shrink + sum over keys of panel(e, key) weights(key,
-// lane) -- weights: [keys / 2][lanes], pairs over keys. shrink: one factor a lane, or null for 1.
+// ---- products over keys
+
+// columns[e][lanes] = columns * shrink + sum over keys of panel(e, key) weights(key, lane)
+// weights: [keys / 2][lanes], pairs over keys. shrink: one factor a lane, or null for 1.
 template <int E, int kKeys, int kVectors>
 DROVER_INLINE void add_keys(const Pair* panels, const Pair* weights, int keys, const float* shrink,
                             float* columns) {

@@ -80,7 +80,6 @@ void add_product(Left<Simd> a, const Scalar<Simd>* b, std::int64_t stride, std::
 }
 
 // ---- memory of one thread
-// ---------------------------------------------------------------------------------------------
 template <class Simd>
 class Workspace {
  public:
@@ -101,7 +100,6 @@ void fill(Scalar<Simd>* out, std::int64_t count, Scalar<Simd> value) {
 }
 
 // ---- rows of the operands, converted, padded with zeros to `padded` columns and kTile rows
-// ---------------------------
 template <class Simd, class T>
 void load_row(const T* in, std::int64_t head_dim, Scalar<Simd> factor, Scalar<Simd>* out) {
   for (std::int64_t e = 0; e < head_dim; ++e) out[e] = static_cast<Scalar<Simd>>(in[e]) * factor;
@@ -152,8 +150,8 @@ void store_lanes(const AttentionTask& task, const HeadRows& rows, std::int64_t b
 }
 
 // ---- what both directions share
-// ------------------------------------------------------------------------------------ Lanes [begin, begin +
-// count) of the task; `keys` is how many the last of them sees.
+
+// Lanes [begin, begin + count) of the task; `keys` is how many the last of them sees.
 struct LaneRange {
   std::int64_t begin, count, columns, keys;
 };
@@ -187,7 +185,6 @@ bool crosses_edge(const AttentionTask& task, const LaneRange& lanes, std::int64_
 }
 
 // ---- forward
-// -----------------------------------------------------------------------------------------------------------
 template <class Simd>
 struct ForwardTile {
   Scalar<Simd>*q, *q_t, *k, *v, *scores, *out_t, *maximum, *sum;
@@ -272,7 +269,6 @@ void forward(const AttentionTask& task, void* workspace) {
 }
 
 // ---- backward
-// ----------------------------------------------------------------------------------------------------------
 template <class Simd>
 struct BackwardTile {
   Scalar<Simd>*q, *q_t, *dout, *dout_t, *dq_t;  // lanes; q is scaled
@@ -378,8 +374,8 @@ void backward(const AttentionTask& task, void* workspace) {
 }
 
 // ---- the exponential of float32 vectors, for x <= 0 and a little above
-// ----------------------------------------------- exp(x) = 2^n exp(f), |f| <= ln(2) / 2, Taylor to degree 7:
-// relative error 1e-7. Below -87 the result is 0.
+
+// exp(x) = 2^n exp(f), |f| <= ln(2) / 2, Taylor to degree 7: relative error 1e-7. Below -87 the result is 0.
 template <class Simd, class IntVector>
 inline Vector<Simd> exponential_float(Vector<Simd> x) {
   constexpr float kRound = 12582912.f;  // 1.5 * 2^23: adding it rounds to an integer
