@@ -1,9 +1,10 @@
 // Matrix products on the CPU: cut into tiles of the result by a rule of the shape and path alone, so that
 // bits don't depend on the number of threads; each tile is one call of the library or of the own kernel.
 //
-// The library multiplies what it has AVX-512 instructions for: bfloat16 on avx512_bf16, float32 from avx512
-// on. Everything else is the own kernel's, which is faster there than the library (dW by a third and more;
-// bfloat16 because packing converts on the way), and float64, which the library does not have.
+// The library multiplies what it has AVX-512 instructions for: bfloat16 on avx512_bf16, float32 from avx512 on.
+// Everything else is the own kernel's. On AVX2 (bench/results/step_avx2.md) that gains a quarter on dW and loses
+// up to a tenth on y and dx in float32, gains a third in bfloat16 because packing converts on the way, and a path
+// means the same instructions everywhere. Float64 the library does not have.
 #pragma once
 
 #include "core/cpu/cpu_backend.h"
