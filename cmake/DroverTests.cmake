@@ -21,6 +21,9 @@ if(DROVER_SANITIZE MATCHES "address")
     "LSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/support/lsan.supp:print_suppressions=0:fast_unwind_on_malloc=0"
     "UBSAN_OPTIONS=print_stacktrace=1")
 endif()
+if(DROVER_SANITIZE MATCHES "thread")
+  list(APPEND DROVER_TEST_ENVIRONMENT "TSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/support/tsan.supp")
+endif()
 set(DROVER_CATCH_FLAGS -\#)
 if(Catch2_VERSION VERSION_LESS 3)
   list(APPEND DROVER_CATCH_FLAGS -w NoTests)  # version 3 fails on an empty selection by itself
