@@ -32,11 +32,12 @@ std::filesystem::path save_checkpoint(FileSystem&, const Exec&, Communicator& wo
 
 // The newest committed checkpoint that verifies; none if nothing was ever committed. Damaged ones are
 // reported through `warn`, on every rank, with what is wrong, and skipped. If all are damaged, Error{input}:
-// starting anew beside them would be a loss that nobody notices. Collective: ranks share the work of
-// checking, and agree.
+// starting anew beside them would be a loss that nobody notices. With `up_to_step`, later ones are not looked
+// at. Collective: ranks share the work of checking, and agree.
 std::optional<std::filesystem::path> find_checkpoint(FileSystem&, const Exec&, Communicator& world,
                                                      const std::filesystem::path& folder,
-                                                     const std::function<void(const std::string&)>& warn);
+                                                     const std::function<void(const std::string&)>& warn,
+                                                     std::optional<std::int64_t> up_to_step = std::nullopt);
 
 // Fills entries' data from a checkpoint that may have been written under any layout, number of ranks and
 // dtype-equal slots. Every byte read is checked against the manifest's digests first. Error{input} names

@@ -8,11 +8,13 @@ namespace {
 
 // The folder as rank 0 sees it: ranks of other hosts may see a rename later.
 std::vector<std::string> agreed_names(FileSystem& files, const Exec& exec, Communicator& world,
-                                      const std::filesystem::path& folder) {
+                                      const std::filesystem::path& folder,
+                                      std::optional<std::int64_t> up_to_step) {
   std::string lines;
   agree(exec, world, [&] {
     if (world.rank() != 0) return;
-    for (const CommittedName& checkpoint : committed_names(files, folder)) lines += checkpoint.name + '\n';
+    for (const CommittedName& checkpoint : committed_names(files, folder))
+      if (!up_to_step || checkpoint.step <= *up_to_step) lines += checkpoint.name + '\n';
   });
   broadcast_text(exec, world, lines, 0);
   std::vector<std::string> names;
@@ -38,8 +40,9 @@ void check_candidate(const ReadTogether& together) {
 
 std::optional<std::filesystem::path> find_checkpoint(FileSystem& files, const Exec& exec, Communicator& world,
                                                      const std::filesystem::path& folder,
-                                                     const std::function<void(const std::string&)>& warn) {
-  const std::vector<std::string> names = agreed_names(files, exec, world, folder);
+                                                     const std::function<void(const std::string&)>& warn,
+                                                     std::optional<std::int64_t> up_to_step) {
+  const std::vector<std::string> names = agreed_names(files, exec, world, folder, up_to_step);
   for (const std::string& name : names) {
     try {
       check_candidate({.files = files, .exec = exec, .world = world, .directory = folder / name});
@@ -47,6 +50,7 @@ std::optional<std::filesystem::path> find_checkpoint(FileSystem& files, const Ex
     } catch (const CommError&) {
       throw;
     } catch (const Error& error) {
+      if (error.exit() != Exit::input) throw;  // not the checkpoint's fault
       warn(cat("checkpoint ", (folder / name).string(), " is not used: ", error.what()));
     }
   }

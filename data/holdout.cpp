@@ -11,8 +11,12 @@ namespace {
 
 std::int64_t documents_with_tokens(const TokenSource& source) {
   std::int64_t documents = 0;
-  for (std::int64_t i = 0; i < source.document_count(); ++i)
+  for (std::int64_t i = 0; i < source.document_count(); ++i) {
+    if (source.offset(i + 1) < source.offset(i))
+      throw input_error("hold-out ", source.name(), ": document ", i,
+                        " ends before it begins; prepare the store again");
     documents += source.offset(i + 1) > source.offset(i);
+  }
   return documents;
 }
 
@@ -30,22 +34,27 @@ std::int64_t document_at(const TokenSource& source, std::int64_t token) {
   return low;
 }
 
+const HoldoutOptions& checked(const TokenSource& source, const HoldoutOptions& options) {
+  if (source.total_tokens() <= 0)
+    throw input_error("hold-out ", source.name(), " has no tokens; prepare it from text");
+  DROVER_CHECK(options.sequence_length >= 1 && options.max_rows >= 0 && options.microbatch_sequences >= 1,
+               "hold-out rows of ", options.sequence_length);
+  DROVER_CHECK(options.data_rank >= 0 && options.data_rank < options.data_ranks, "rank ", options.data_rank);
+  return options;
+}
+
 }  // namespace
 
 Holdout::Holdout(Memory& memory, const TokenSource& source, const HoldoutOptions& options)
     : source_(source),
-      options_(options),
-      buffer_(memory, options.microbatch_sequences * options.sequence_length) {
-  const std::int64_t tokens = source.total_tokens(), length = options.sequence_length;
-  if (tokens <= 0) throw input_error("hold-out ", source.name(), " has no tokens; prepare it from text");
-  DROVER_CHECK(length >= 1 && options.max_rows >= 0 && options.microbatch_sequences >= 1, "hold-out rows of ",
-               length);
-  DROVER_CHECK(options.data_rank >= 0 && options.data_rank < options.data_ranks, "rank ", options.data_rank);
-  source_rows_ = (tokens + length - 1) / length;
-  rows_ = options.max_rows == 0 ? source_rows_ : std::min(options.max_rows, source_rows_);
-  microbatches_ = microbatches_of(rows_, options.data_ranks, options.microbatch_sequences);
-  total_targets_ = tokens - documents_with_tokens(source);
-  pieces_.reserve(length);
+      options_(checked(source, options)),
+      source_rows_((source.total_tokens() + options.sequence_length - 1) / options.sequence_length),
+      rows_(options.max_rows == 0 ? source_rows_ : std::min(options.max_rows, source_rows_)),
+      microbatch_rows_(std::min<std::int64_t>(options.microbatch_sequences, rows_)),
+      microbatches_(microbatches_of(rows_, options.data_ranks, options.microbatch_sequences)),
+      total_targets_(source.total_tokens() - documents_with_tokens(source)),
+      buffer_(memory, max_microbatch_tokens()) {
+  pieces_.reserve(options.sequence_length);
 }
 
 double Holdout::bits_per_byte(double loss) const {

@@ -28,7 +28,8 @@ class Holdout {
   // The source outlives this; Error{input} when it has no tokens.
   Holdout(Memory& memory, const TokenSource& source, const HoldoutOptions& options);
 
-  std::int64_t rows() const { return rows_; }                  // of all ranks
+  std::int64_t rows() const { return rows_; }  // of all ranks
+  std::int64_t max_microbatch_tokens() const { return microbatch_rows_ * options_.sequence_length; }
   std::int64_t microbatches() const { return microbatches_; }  // the same on every rank; some may be empty
   // The i-th of this rank. Valid until the next call.
   const Microbatch& microbatch(std::int64_t i);
@@ -45,7 +46,7 @@ class Holdout {
 
   const TokenSource& source_;
   HoldoutOptions options_;
-  std::int64_t source_rows_ = 0, rows_ = 0, microbatches_ = 0, total_targets_ = 0;
+  std::int64_t source_rows_, rows_, microbatch_rows_, microbatches_, total_targets_;
   BatchBuffer buffer_;
   std::vector<Piece> pieces_;
   Microbatch batch_;

@@ -32,7 +32,8 @@ std::shared_ptr<spdlog::logger> file_logger(const std::string& path) {
 // rank on another host finds that host's daemon, which writes to none.)
 bool seen_on_a_terminal() {
   if (isatty(STDOUT_FILENO) == 0) return false;
-  const int launcher = ::open(cat("/proc/", getppid(), "/fd/1").c_str(), O_WRONLY | O_NOCTTY | O_CLOEXEC);
+  const int launcher =
+      ::open(cat("/proc/", getppid(), "/fd/1").c_str(), O_WRONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
   if (launcher < 0) return false;
   const bool terminal = isatty(launcher) == 1;
   ::close(launcher);

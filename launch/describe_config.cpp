@@ -387,7 +387,7 @@ void describe(Fields& fields, Config& config) {
   section("run", config.run, describe_run,
           {.meaning = "name, place and seed", .elsewhere = "general job debug"});
   fields.add("device", config.device,
-             {.meaning = "what computes; auto: a GPU if there is one",
+             {.meaning = "what computes; auto is the CPU, cuda cannot run yet",
               .on_resume = OnResume::may_change,
               .choices = "auto cpu cuda",
               .elsewhere = "accelerator use_cpu"});

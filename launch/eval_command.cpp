@@ -45,7 +45,8 @@ void add_eval_command(CLI::App& app, Verb& chosen) {
   verb->add_option("--checkpoint", request->checkpoint,
                    "a step's directory; default: the run's newest that verifies");
   verb->add_option("--sequences", request->eval_sequences,
-                   "rows of the hold-out, evenly spaced; default 0: all");
+                   "rows of the hold-out, evenly spaced; default 0: all")
+      ->check(CLI::NonNegativeNumber);
   verb->callback([request, &chosen] { chosen = [request] { return run(*request); }; });
 }
 

@@ -30,6 +30,7 @@ class Inference {
 
  private:
   void load(const InferenceRequest& request);
+  void refuse_another_model() const;
 
   Process& process_;
   FileSystem& files_;

@@ -106,6 +106,16 @@ Communicator& Process::world() { return *state_->world; }
 const Exec& Process::control() const { return state_->control; }
 int Process::compute_threads() const { return state_->threads; }
 
+void Process::require_equal_on_all_ranks(const char* what, const std::string& text) {
+  const auto mine = static_cast<std::int64_t>(digest_of(text).low);
+  std::int64_t lowest = mine, highest = mine;
+  world().all_reduce(control(), {.x = Tensor::of(&lowest, {1}), .reduction = Reduction::min}).join();
+  world().all_reduce(control(), {.x = Tensor::of(&highest, {1}), .reduction = Reduction::max}).join();
+  if (lowest != highest)
+    throw usage_error("the ranks do not have the same ", what,
+                      " (or are not the same build of Drover): give all hosts the same files");
+}
+
 void Process::refuse_independent_copies() {
   const int size = world().size();
   const auto& launched = state_->launched_ranks;

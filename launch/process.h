@@ -30,6 +30,9 @@ class Process {
   // Runs `work` on rank 0 and gives every rank what it returned, or the Error it threw. Collective.
   std::string on_first_rank(const std::function<std::string()>& work);
 
+  // Error{usage} on all ranks when the text differs between them: each host may have read a file of its own.
+  void require_equal_on_all_ranks(const char* what, const std::string& text);
+
   // Error{usage} when the launcher started more processes than MPI sees.
   void refuse_independent_copies();
 

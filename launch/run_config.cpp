@@ -97,6 +97,12 @@ RunConfig read_run_config(FileSystem& files, const ConfigSource& source) {
   return run;
 }
 
+RunConfig read_run_config_text(const std::string& text, const std::string& name) {
+  RunConfig run;
+  run.fields = read_config_text(text, name, [&](Fields& fields) { describe(fields, run.config); });
+  return run;
+}
+
 std::string write_run_config(const Config& config) { return write_config(list_values(config)); }
 
 std::string document_run_config() {

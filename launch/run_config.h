@@ -21,6 +21,9 @@ struct RunConfig {
 // by build_training: layouts that cannot be run yet.
 RunConfig read_run_config(FileSystem& files, const ConfigSource& source);
 
+// Only reads: for YAML that write_run_config wrote. `name` stands for the path in messages.
+RunConfig read_run_config_text(const std::string& text, const std::string& name);
+
 // YAML that read_run_config reads back to the same values: the run directory's config.yaml.
 std::string write_run_config(const Config& config);
 

@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 #include <random>
 
+#include "checkpoint/directory.h"
 #include "launch/build_identity.h"
 
 namespace drover {
@@ -67,15 +68,6 @@ std::int64_t last_attempt(const Json& attempts) {
   return number != attempts.back().end() && number->is_number_integer() ? number->get<std::int64_t>() : 0;
 }
 
-std::int64_t step_of(const std::string& name) {
-  constexpr std::string_view kPrefix = "step_";
-  std::int64_t step = -1;
-  if (!name.starts_with(kPrefix)) return -1;
-  const char* const end = name.data() + name.size();
-  const auto parsed = std::from_chars(name.data() + kPrefix.size(), end, step);
-  return parsed.ec == std::errc() && parsed.ptr == end ? step : -1;
-}
-
 }  // namespace
 
 RunLock::RunLock(const std::filesystem::path& run) {
@@ -83,8 +75,10 @@ RunLock::RunLock(const std::filesystem::path& run) {
   descriptor_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
   if (descriptor_ < 0) throw FileError("open", path, errno);
   if (flock(descriptor_, LOCK_EX | LOCK_NB) != 0) {
+    const int code = errno;
     const std::string owner = owner_of(descriptor_);
     ::close(descriptor_);
+    if (code != EWOULDBLOCK) throw FileError("lock", path, code);
     throw usage_error(run.string(), " is in use: ", owner,
                       ". Wait for it, stop it, or choose another run.dir");
   }
@@ -103,6 +97,11 @@ void RunDirectory::make_directory(const std::filesystem::path& directory) {
   if (directory.empty() || files_.exists(directory)) return;
   make_directory(directory.parent_path());
   files_.make_directory(directory);
+}
+
+RunDirectory::RunDirectory(FileSystem& files, const std::filesystem::path& path)
+    : files_(files), path_(path.lexically_normal()) {
+  if (path_.filename().empty()) path_ = path_.parent_path();  // "runs/name/"
 }
 
 void RunDirectory::make() {
@@ -131,15 +130,15 @@ std::int64_t RunDirectory::begin_attempt(const AttemptInfo& info) {
 int RunDirectory::set_newer_checkpoints_aside(std::int64_t step, std::int64_t attempt) {
   const std::filesystem::path aside = path_ / "set_aside" / cat("attempt_", attempt);
   int moved = 0;
-  for (const std::string& name : files_.list(checkpoints())) {
-    if (step_of(name) <= step) continue;
+  for (const CommittedName& checkpoint : committed_names(files_, checkpoints())) {
+    if (checkpoint.step <= step) continue;
     make_directory(aside);
-    files_.rename(checkpoints() / name, aside / name);
+    files_.rename(checkpoints() / checkpoint.name, aside / checkpoint.name);
     ++moved;
   }
   if (moved > 0) {
-    files_.sync_directory(aside);
-    files_.sync_directory(checkpoints());
+    for (const auto& changed : {aside, aside.parent_path(), path_, checkpoints()})
+      files_.sync_directory(changed);
   }
   return moved;
 }

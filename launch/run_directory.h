@@ -35,7 +35,7 @@ struct AttemptInfo {
 
 class RunDirectory {
  public:
-  RunDirectory(FileSystem& files, std::filesystem::path path) : files_(files), path_(std::move(path)) {}
+  RunDirectory(FileSystem& files, const std::filesystem::path& path);
 
   const std::filesystem::path& path() const { return path_; }
   std::filesystem::path checkpoints() const { return path_ / "checkpoints"; }

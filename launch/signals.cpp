@@ -4,8 +4,7 @@
 
 #include <array>
 #include <csignal>
-
-#include "core/error.h"
+#include <ctime>
 
 namespace drover {
 
@@ -13,12 +12,22 @@ namespace {
 
 constexpr std::array kSignals{SIGTERM, SIGINT, SIGUSR1};
 
-// A handler can reach nothing but this.
+// A handler can reach nothing but these.
 volatile std::sig_atomic_t first_signal = 0;
+volatile std::sig_atomic_t first_second = 0;  // of the monotonic clock
+
+// One wish to stop often comes twice: timeout(1) signals the process and its group, batch systems every step of a job.
+constexpr std::time_t kSameWishSeconds = 2;
 
 extern "C" void on_stop_signal(int number) {
-  if (first_signal != 0) _exit(static_cast<int>(Exit::run_again));
-  first_signal = number;
+  timespec now = {};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  if (first_signal == 0) {
+    first_signal = number;
+    first_second = static_cast<std::sig_atomic_t>(now.tv_sec);
+  } else if (now.tv_sec - first_second > kSameWishSeconds) {
+    _exit(128 + number);
+  }
 }
 
 void install(void (*handler)(int)) {
@@ -35,7 +44,8 @@ StopSignals::StopSignals() {
   install(on_stop_signal);
 }
 
-StopSignals::~StopSignals() { install(SIG_DFL); }
+// A late signal must not turn a finished run into a killed one while MPI ends.
+StopSignals::~StopSignals() { install(SIG_IGN); }
 
 bool StopSignals::requested() const { return first_signal != 0; }
 

@@ -1,5 +1,5 @@
 // Requests to stop: SIGTERM, SIGINT and SIGUSR1. The first is remembered and polled by the training loop,
-// which makes it every rank's; the second ends the process at once.
+// which makes it every rank's; another, more than two seconds later, ends the process at once, with 128 + its number.
 #pragma once
 
 namespace drover {

@@ -44,7 +44,8 @@ void add_train_command(CLI::App& app, Verb& chosen) {
   verb->add_option("CONFIG", arguments->config, "YAML file")->required();
   verb->add_option("--set", arguments->overrides, "other values: section.key=value ...");
   verb->add_flag("--fresh", arguments->fresh, "refuse a run.dir that holds a run");
-  verb->add_option("--resume-from", arguments->resume_from, "step of a checkpoint; newer ones are set aside");
+  verb->add_option("--resume-from", arguments->resume_from, "step of a checkpoint; newer ones are set aside")
+      ->check(CLI::NonNegativeNumber);
   verb->callback([arguments, &chosen] { chosen = [arguments] { return run(*arguments); }; });
 }
 

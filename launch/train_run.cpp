@@ -5,6 +5,8 @@
 #include <ctime>
 
 #include "checkpoint/checkpoint.h"
+#include "checkpoint/directory.h"
+#include "launch/build_identity.h"
 #include "launch/console.h"
 #include "launch/report.h"
 #include "launch/run_config.h"
@@ -45,9 +47,11 @@ class TrainRun {
   void enter_directory();
   std::int64_t claim_directory();
   void refuse_changed_settings();
+  void record_settings();
   void introduce();
   void measure_peak();
   void resume();
+  void set_newer_checkpoints_aside();
   void train_step();
   void report_step(const StepReport& report, double seconds);
   void evaluate_when_due();
@@ -87,7 +91,8 @@ class TrainRun {
 };
 
 void TrainRun::refuse_changed_settings() {
-  if (!files_.exists(directory_.config())) return;
+  const bool trained = !committed_names(files_, directory_.checkpoints()).empty();
+  if (!trained || !files_.exists(directory_.config())) return;
   const RunConfig before = read_run_config(files_, {.path = directory_.config().string(), .overrides = {}});
   const std::vector<std::string> changed = changed_on_resume(before.fields, run_.fields);
   if (changed.empty()) return;
@@ -110,7 +115,7 @@ std::int64_t TrainRun::claim_directory() {
       directory_.begin_attempt({.ranks = process_.world().size(),
                                 .mesh = mesh_of(config(), process_.world().size()).describe(),
                                 .fingerprint = backend_->describe()});
-  write_text_atomically(files_, directory_.config(), write_run_config(config()));
+  if (files_.exists(directory_.result())) files_.remove_file(directory_.result());
   metrics_ = std::make_unique<LineFile>(files_, directory_.metrics());
   return attempt;
 }
@@ -120,6 +125,14 @@ void TrainRun::enter_directory() {
   console_ = std::make_unique<Console>(ConsoleOptions{
       .log_file = directory_.rank_log(attempt_, process_.world().rank()), .to_people = process_.first()});
   for (const std::string& warning : run_.warnings) console_->warn(warning);
+}
+
+// Only once everything it names was found usable: a start that failed leaves nothing that binds the next one.
+void TrainRun::record_settings() {
+  process_.on_first_rank([&] {
+    write_text_atomically(files_, directory_.config(), write_run_config(config()));
+    return std::string();
+  });
 }
 
 void TrainRun::introduce() {
@@ -135,6 +148,9 @@ void TrainRun::introduce() {
 }
 
 void TrainRun::measure_peak() {
+  process_.world()
+      .barrier(process_.control())
+      .join();  // ranks of a host share its caches and memory as in training
   const double mine = measure_product_peak(trainer_->exec(), memory_, training_->groups->compute());
   double sum = mine;
   process_.world().all_reduce(process_.control(), {.x = Tensor::of(&sum, {1})}).join();
@@ -144,31 +160,36 @@ void TrainRun::measure_peak() {
 void TrainRun::resume() {
   const Exec& exec = trainer_->exec();
   Communicator& world = process_.world();
-  if (request_.resume_from && process_.on_first_rank([&] {
-        return directory_.set_newer_checkpoints_aside(*request_.resume_from, attempt_) > 0 ? "moved" : "";
-      }) == "moved")
-    console_->print(cat("checkpoints newer than step ", *request_.resume_from, " were set aside"));
-  const auto found = find_checkpoint(files_, exec, world, directory_.checkpoints(),
-                                     [&](const std::string& warning) { console_->warn(warning); });
-  if (!found) {
-    if (request_.resume_from)
-      throw input_error("--resume-from ", *request_.resume_from, ": no such checkpoint in ",
-                        directory_.checkpoints().string());
-    return;
-  }
+  const auto found = find_checkpoint(
+      files_, exec, world, directory_.checkpoints(),
+      [&](const std::string& warning) { console_->warn(warning); }, request_.resume_from);
+  if (request_.resume_from &&
+      (!found || !found->filename().string().starts_with(step_name(*request_.resume_from))))
+    throw input_error("--resume-from ", *request_.resume_from, ": ", directory_.checkpoints().string(),
+                      " has no such checkpoint that verifies",
+                      found ? "; the newest before it is " + found->filename().string() : "");
+  if (!found) return;
   const std::vector<StateEntry> entries = trainer_->state_entries();
   const RunState state = load_checkpoint(files_, exec, world, *found, entries);
-  if (request_.resume_from && state.step != *request_.resume_from)
-    throw input_error("--resume-from ", *request_.resume_from, ": the newest checkpoint up to there is ",
-                      found->string());
   trainer_->resume(state);
   saved_ = *found;
   saved_step_ = state.step;
+  set_newer_checkpoints_aside();
   console_->print(cat("resumed from ", found->string(), " at step ", state.step, ", ",
                       quantity_text(static_cast<double>(state.tokens)), " tokens"));
   if (state.fingerprint != backend_->describe())
     console_->warn(cat("this checkpoint was computed with ", state.fingerprint, ", this run with ",
                        backend_->describe(), ": from here on the numbers may differ in the last bits"));
+}
+
+// They belong to the timeline that --resume-from leaves.
+void TrainRun::set_newer_checkpoints_aside() {
+  if (!request_.resume_from) return;
+  const std::string moved = process_.on_first_rank(
+      [&] { return cat(directory_.set_newer_checkpoints_aside(*request_.resume_from, attempt_)); });
+  if (moved != "0")
+    console_->print(
+        cat(moved, " newer checkpoints were set aside in ", (directory_.path() / "set_aside").string()));
 }
 
 void TrainRun::report_step(const StepReport& report, double seconds) {
@@ -255,7 +276,7 @@ Exit TrainRun::finish() {
                    .total_steps = training_->total_steps,
                    .tokens = trainer_->run_state().tokens,
                    .flops = flops_,
-                   .holdout = evaluation_,
+                   .holdout = evaluated_step_ == done() ? evaluation_ : std::nullopt,
                    .weight_hash = weight_hash(files_, trainer_->exec(), process_.world(), saved_),
                    .wall_seconds = seconds_since(started_),
                    .effective_seconds = effective_seconds_,
@@ -274,6 +295,7 @@ Exit TrainRun::finish() {
 }
 
 Exit TrainRun::run() {
+  process_.require_equal_on_all_ranks("configuration", cat(write_run_config(config()), build_commit()));
   platform_.emplace(
       Platform{.world = process_.world(), .backend = *backend_, .host = memory_, .files = files_});
   enter_directory();
@@ -282,6 +304,7 @@ Exit TrainRun::run() {
   measure_peak();
   introduce();
   resume();
+  record_settings();
   while (!trainer_->finished() && !stopping_) train_step();
   return finish();
 }

@@ -52,6 +52,13 @@ Mesh::Mesh(const AxisValues& sizes) : sizes_(sizes) {
 Mesh Mesh::fitting(int ranks, AxisValues sizes) {
   const bool rest = sizes.shard == -1;
   if (rest) sizes.shard = 1;
+  std::int64_t needed = 1;
+  for (Axis axis : kOrder)
+    if (needed *= std::max(1, sizes[axis]); needed > ranks)  // before a product could leave int
+      throw usage_error("the configuration's layout needs more ranks than the ", ranks,
+                        " that were started: tensor ", sizes.tensor, ", context ", sizes.context,
+                        ", pipeline ", sizes.pipeline, ", shard ", sizes.shard, ", replicate ",
+                        sizes.replicate);
   const int fixed = Mesh(sizes).ranks();
   if (rest && ranks % fixed == 0) sizes.shard = ranks / fixed;
   const Mesh mesh(sizes);

@@ -8,9 +8,12 @@ namespace drover {
 
 namespace {
 
-// Layouts whose execution is not there yet are refused here, by name, before anything is allocated
+// Layouts and devices whose execution is not there yet are refused here, by name, before anything is allocated
 // (docs/design.md, "not there yet").
-void refuse_unbuilt_axes(const Mesh& mesh, const ParallelConfig& parallel) {
+void refuse_unbuilt(const Mesh& mesh, const Config& config) {
+  const ParallelConfig& parallel = config.parallel;
+  if (config.device == "cuda")
+    throw usage_error("device is cuda, which this version cannot run yet; set it to cpu or auto");
   for (Axis axis : {Axis::tensor, Axis::context, Axis::pipeline})
     if (mesh.size(axis) != 1)
       throw usage_error("parallel.", name_of(axis), " is ", mesh.size(axis),
@@ -22,15 +25,16 @@ void refuse_unbuilt_axes(const Mesh& mesh, const ParallelConfig& parallel) {
         "run yet");
 }
 
-// For microbatches of that many tokens, and for those of an evaluation.
-StageOptions stage_options(const Config& config, std::int64_t microbatch_tokens) {
+// For microbatches of that many tokens, and for the hold-out's.
+StageOptions stage_options(const Training& t, std::int64_t microbatch_tokens) {
+  const Config& config = t.config;
   std::int64_t longest = config.train.sequence_length;
   for (const PhaseConfig& phase : config.phases)
     longest = std::max(longest, phase.sequence_length.value_or(0));
   return {.model = config.model,
           .compute = dtype_named(config.train.dtype),
           .recompute = recompute_named(config.train.recompute),
-          .max_tokens = std::max(microbatch_tokens, longest * config.train.microbatch_sequences),
+          .max_tokens = std::max(microbatch_tokens, t.holdout ? t.holdout->max_microbatch_tokens() : 0),
           .max_positions = longest};
 }
 
@@ -69,7 +73,7 @@ AxisValues axis_sizes(const ParallelConfig& p) {
 
 Mesh mesh_of(const Config& config, int ranks) {
   Mesh mesh = Mesh::fitting(ranks, axis_sizes(config.parallel));
-  refuse_unbuilt_axes(mesh, config.parallel);
+  refuse_unbuilt(mesh, config);
   return mesh;
 }
 
@@ -130,7 +134,7 @@ std::unique_ptr<Training> build_training(const Config& config, const Platform& p
   t->holdout_source = open_holdout(config, platform.files);
   t->loader = std::make_unique<Loader>(platform.host, loader_options(*t));
   t->holdout = make_holdout(*t, platform.host);
-  add_stage(*t, platform, stage_options(config, t->loader->max_microbatch_tokens()),
+  add_stage(*t, platform, stage_options(*t, t->loader->max_microbatch_tokens()),
             t->loader->max_microbatches(), t->loader->microbatch_sizes());
   return t;
 }
@@ -139,7 +143,7 @@ std::unique_ptr<Training> build_inference(const Config& config, const Platform& 
   auto t = start(config, platform);
   t->holdout_source = open_holdout(config, platform.files);
   t->holdout = make_holdout(*t, platform.host);
-  add_stage(*t, platform, stage_options(config, 0), 1, {});
+  add_stage(*t, platform, stage_options(*t, config.train.sequence_length), 1, {});
   return t;
 }
 

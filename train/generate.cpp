@@ -69,6 +69,8 @@ void validate(const SampleOptions& options) {
 }
 
 std::int32_t sample(std::span<const float> logits, const SampleOptions& options, double uniform) {
+  if (!std::all_of(logits.begin(), logits.end(), [](float logit) { return std::isfinite(logit); }))
+    throw input_error("the weights give logits that are not finite; take an earlier checkpoint");
   if (options.temperature == 0)
     return static_cast<std::int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
   const std::vector<double> weights = weights_of(logits, options.temperature);

@@ -106,6 +106,10 @@ std::unique_ptr<TokenSource> open_holdout(const Config& config, FileSystem& file
   if (config.data.holdout.empty()) return nullptr;
   auto holdout = std::make_unique<TokenStore>(files, config.data.holdout);
   check_vocabulary(*holdout, config.data.holdout, config);
+  if (!config.data.sources.empty()) {
+    const std::string& path = config.data.sources.front().store;
+    check_same_tokenizer(TokenStore(files, path), *holdout, path, config.data.holdout);
+  }
   return holdout;
 }
 

@@ -70,7 +70,7 @@ StepReport Trainer::step(const StepWishes& wishes) {
                     .lr = learning_rate(t_.config.optimizer, completed_, t_.total_steps),
                     .stop = sums.stop > 0,
                     .save = sums.save > 0};
-  if (!std::isfinite(report.loss) || !std::isfinite(report.grad_norm))
+  if (!std::isfinite(sums.loss) || !std::isfinite(sums.squares))
     throw Error(Exit::diverged,
                 cat("step ", report.step, ": loss ", report.loss, " and gradient norm ", report.grad_norm,
                     " are not finite; restart from an earlier checkpoint with a lower optimizer.lr or a "
