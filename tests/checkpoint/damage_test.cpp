@@ -34,16 +34,22 @@ void rewrite_manifest(RecordingFileSystem& files, const std::filesystem::path& d
   change(manifest);
   replace(files, directory / kManifestName, manifest_text(manifest));
 }
-void rewrite_table(RecordingFileSystem& files, const std::filesystem::path& directory,
-                   const std::function<void(RankTable&)>& change) {
+void rewrite_table_text(RecordingFileSystem& files, const std::filesystem::path& directory,
+                        const std::function<std::string(const std::string&)>& change) {
   rewrite_manifest(files, directory, [&](Manifest& manifest) {
     StoredFile& file = manifest.files[0];
-    RankTable table = read_table(files, directory, file);
-    change(table);
-    const std::string text = table_text(table);
+    const std::string text = change(read_text(files, directory / file.table, 1 << 20));
     replace(files, directory / file.table, text);
     file.table_bytes = static_cast<std::int64_t>(text.size());
     file.table_digest = digest_of(text);
+  });
+}
+void rewrite_table(RecordingFileSystem& files, const std::filesystem::path& directory,
+                   const std::function<void(RankTable&)>& change) {
+  rewrite_table_text(files, directory, [&](const std::string& text) {
+    RankTable table = parse_table(text, "test");
+    change(table);
+    return table_text(table);
   });
 }
 
@@ -197,12 +203,20 @@ TEST_CASE("names, sizes and boxes that cannot be are refused before they are use
     rewrite_table(*files, kNew, change);
     return load_error(*files, kNew);
   };
-  CHECK(contains(error_of_table([](RankTable& t) { t.pieces[0].tensor = 99; }), "\"tensor\""));
   CHECK(contains(error_of_table([](RankTable& t) { t.pieces[0].box.extent[0] = 38; }), "\"offset\""));
   CHECK(contains(error_of_table([](RankTable& t) { t.pieces[0].offset = t.bytes - 4; }), "\"byte\""));
   CHECK(contains(error_of_table([](RankTable& t) { t.pieces[0].offset = -4096; }), "\"byte\""));
   CHECK(contains(error_of_table([](RankTable& t) { t.extents.pop_back(); }), "\"extents\""));
   CHECK(contains(error_of_table([](RankTable& t) { t.extents.resize(1000); }), "\"extents\""));
+}
+
+TEST_CASE("a piece of a tensor that the table does not list is refused") {
+  const auto files = old_and_new();
+  rewrite_table_text(*files, kNew, [](std::string text) {
+    const std::string_view first = "\"tensor\":0";
+    return text.replace(text.find(first), first.size(), "\"tensor\":99");
+  });
+  CHECK(contains(load_error(*files, kNew), "\"tensor\""));
 }
 
 TEST_CASE("a checkpoint renamed to another step is not taken for it") {
