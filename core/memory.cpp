@@ -54,7 +54,7 @@ void* HostMemory::allocate(std::int64_t bytes) {
   const std::int64_t size = round_up(bytes, alignment);
   void* data = std::aligned_alloc(static_cast<std::size_t>(alignment), static_cast<std::size_t>(size));
   if (data == nullptr)
-    throw Error(Exit::bad_device,
+    throw Error(Exit::usage,
                 cat("out of host memory: wanted ", bytes, " bytes, ", ledger().peak_total(),
                     " in use at the most so far; use more ranks, a smaller microbatch or recompute"));
   // Advice only: where huge pages are off the run is slower, not wrong.

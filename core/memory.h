@@ -54,7 +54,7 @@ class Memory {
  public:
   virtual ~Memory() = default;
   virtual DeviceKind device() const = 0;
-  // At least 64-byte aligned, content undefined. Throws Error{bad_device} with sizes when there is none left.
+  // At least 64-byte aligned, content undefined. Throws Error{usage} with sizes when there is none left.
   virtual void* allocate(std::int64_t bytes) = 0;
   virtual void release(void* data, std::int64_t bytes) noexcept = 0;
   // Null pointers are all it ever hands out: tensors have shapes only.

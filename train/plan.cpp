@@ -91,6 +91,11 @@ std::vector<std::unique_ptr<TokenSource>> open_sources(const Config& config, Fil
   const DataConfig& data = config.data;
   if (data.sources.empty() != data.synthetic.has_value())
     throw usage_error("give either data.sources (token stores) or data.synthetic");
+  for (std::size_t i = 0; i < data.sources.size(); ++i)
+    for (std::size_t j = 0; j < i; ++j)
+      if (data.sources[i].store == data.sources[j].store)
+        throw usage_error("data.sources names ", data.sources[i].store,
+                          " twice; give it once, with the sum of the weights");
   std::vector<std::unique_ptr<TokenSource>> sources;
   if (data.synthetic) sources.push_back(std::make_unique<SyntheticSource>(*data.synthetic));
   for (const SourceConfig& source : data.sources) {

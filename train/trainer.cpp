@@ -139,6 +139,10 @@ RunState Trainer::run_state() const {
 }
 
 void Trainer::resume(const RunState& state) {
+  if (state.feeds.size() > t_.sources.size())
+    throw input_error("the checkpoint has ", state.feeds.size(), " sources, the configuration ",
+                      t_.sources.size(),
+                      "; a run resumes on the token stores it was started with (a weight of 0 rests one)");
   std::vector<std::int64_t> positions;
   for (std::size_t i = 0; i < t_.sources.size(); ++i) {
     if (i >= state.feeds.size() || state.feeds[i].source != t_.sources[i]->name())

@@ -1,5 +1,7 @@
 #include "data/holdout.h"
 
+#include <algorithm>
+#include <array>
 #include <map>
 #include <numbers>
 
@@ -43,7 +45,34 @@ Targets every_target(const LabelledSource& source) {
   return expected;
 }
 
+// Document 1 ends before it begins, as a damaged store could have it.
+class BackwardSource final : public TokenSource {
+ public:
+  const std::string& name() const override { return name_; }
+  std::int64_t document_count() const override { return 3; }
+  std::int64_t offset(std::int64_t document) const override { return std::array{0, 5, 3, 8}[document]; }
+  void read(std::int64_t, std::span<std::int32_t> out) const override { std::ranges::fill(out, 0); }
+  std::int64_t vocab_size() const override { return 1; }
+  const std::string& tokenizer_digest() const override { return name_; }
+  std::int64_t text_bytes() const override { return 8; }
+
+ private:
+  std::string name_ = "backward";
+};
+
 }  // namespace
+
+TEST_CASE("a hold-out with a document that ends before it begins is refused") {
+  HostMemory memory;
+  CHECK_THROWS_AS(Holdout(memory, BackwardSource(), {.sequence_length = 4}), Error);
+}
+
+TEST_CASE("a hold-out takes memory for the rows it has, not for those a microbatch could have") {
+  HostMemory memory;
+  const LabelledSource source("held out", ragged_lengths(6, 8), 1000);
+  const Holdout holdout(memory, source, {.sequence_length = 16, .max_rows = 2, .microbatch_sequences = 1000});
+  CHECK(holdout.max_microbatch_tokens() == 2 * 16);
+}
 
 TEST_CASE("every target of the hold-out is evaluated exactly once, whatever the row length and the ranks") {
   const LabelledSource source("held out", ragged_lengths(60, 8), 1000);

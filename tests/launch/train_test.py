@@ -169,6 +169,35 @@ class TrainTest(unittest.TestCase):
         self.assertIn("resumed from", run.train())
         self.assertEqual(run.result()["weight_hash"], whole)
 
+    def test_resuming_from_a_step_that_is_not_there_moves_nothing(self):
+        run = self.run_in("typo", **{"checkpoint.every": 2})
+        run.train()
+        before = sorted(path.name for path in (run.folder / "checkpoints").iterdir())
+        self.assertIn("--resume-from 3", run.train("--resume-from", "3", code=3))
+        self.assertEqual(sorted(path.name for path in (run.folder / "checkpoints").iterdir()), before)
+        run.train("--resume-from", "4")
+        self.assertTrue(any(run.folder.glob("set_aside/*/step_*8")))
+
+    def test_a_first_start_that_failed_does_not_bind_the_next_one(self):
+        run = self.run_in("failed")
+        self.assertIn("vocab_size", run.train(code=3, **{"model.vocab_size": 16}))
+        run.train()
+
+    def test_a_device_that_cannot_run_yet_is_refused(self):
+        self.assertIn("device", self.run_in("cuda").train(code=2, device="cuda"))
+
+    def test_a_checkpoint_is_not_evaluated_as_another_model(self):
+        run = self.reference()
+        command = [DROVER, "eval", TINY, "--set", f"run.dir={run.folder}", "model.rope_theta=10000"]
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60)
+        self.assertEqual(done.returncode, 2, done.stdout)
+        self.assertIn("model.rope_theta", done.stdout)
+
+    def test_a_folder_may_end_in_a_slash(self):
+        run = self.run_in("slash")
+        run.train(**{"run.dir": str(run.folder) + "/"})
+        self.assertEqual(run.result()["exit_reason"], "done")
+
     def test_processes_that_mpi_does_not_see_as_one_job_are_refused(self):
         for name, value in (("SLURM_STEP_NUM_TASKS", "4"), ("PMI_SIZE", "4"), ("PMIX_RANK", "1")):
             with self.subTest(variable=name):
