@@ -12,6 +12,8 @@
 namespace drover {
 namespace {
 
+using namespace std::string_literals;
+
 using Texts = std::vector<std::string>;
 
 ReadDocuments reading(const std::vector<std::string>& inputs) {
@@ -63,7 +65,7 @@ class Folder {
 
 TEST_CASE("a text file is one document, kept to the byte") {
   Folder folder;
-  const std::string text("one\r\ntwo\0three\xff\xfe \xe2\x82<|end_of_text|>\n\n", 40);
+  const std::string text = "one\r\ntwo\0three\xff\xfe \xe2\x82<|end_of_text|>\n\n"s;
   CHECK(texts_of(reading({folder.add("a.txt", text)})) == Texts{text});
   CHECK(texts_of(reading({folder.add("no_extension", text)})) == Texts{text});
 }
