@@ -334,13 +334,18 @@ TEST_CASE("a store of ten billion tokens is opened, read and fed in a few megaby
     REQUIRE(row == std::vector<std::int32_t>(4097, 0));
     REQUIRE(store.offset(i * 50) == i * 50 * kLength);
   }
-  CHECK(anonymous_kilobytes() - before < 4096);
+  const std::int64_t opened_and_read = anonymous_kilobytes() - before;
 
   HostMemory memory;
   Loader loader(memory, {.sources = {&store},
                          .phases = {{.sequence_length = 4096, .batch_tokens = 65536, .weights = {1}}}});
   for (int step = 0; step < 20; ++step) REQUIRE(loader.next().batch_tokens == 65536);
-  CHECK(anonymous_kilobytes() - before < 8192);
+  const std::int64_t fed = anonymous_kilobytes() - before;
+  if (!kAnonymousMemoryIsOurs)
+    DROVER_SKIP_TEST("data/token_store memory",
+                     "the thread sanitizer's own memory grows with what is mapped");
+  CHECK(opened_and_read < 4096);
+  CHECK(fed < 8192);
 }
 
 TEST_CASE("inspect shows what a store holds, and decodes its beginning with the tokenizer that made it") {
