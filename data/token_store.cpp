@@ -116,8 +116,8 @@ std::int64_t TokenStore::text_bytes_of(std::int64_t document) const {
 
 void TokenStore::read(std::int64_t begin, std::span<std::int32_t> out) const {
   const auto count = static_cast<std::int64_t>(out.size());
-  DROVER_CHECK(begin >= 0 && begin <= config_.tokens && count >= 0 && count <= config_.tokens - begin, begin, " + ", count,
-               " of ", config_.tokens);
+  DROVER_CHECK(begin >= 0 && begin <= config_.tokens && count >= 0 && count <= config_.tokens - begin, begin,
+               " + ", count, " of ", config_.tokens);
   widen(config_.token_type, tokens_ + begin * size_of(config_.token_type), out);
   check_ids(begin, out);
 }
