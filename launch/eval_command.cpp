@@ -9,7 +9,7 @@ namespace drover {
 namespace {
 
 constexpr const char* kHelp =
-    R"(Evaluates a checkpoint on the hold-out that CONFIG names: mean loss in nats a token, and bits per byte of its text.
+    R"(Prints the mean loss in nats a token, and bits per byte of the hold-out's text.
 
   drover eval configs/quickstart.yaml
   mpirun -n 2 drover eval configs/quickstart.yaml --checkpoint runs/quickstart/checkpoints/step_0000000200)";
@@ -39,7 +39,8 @@ Exit run(InferenceRequest request) {
 void add_eval_command(CLI::App& app, Verb& chosen) {
   const auto request = std::make_shared<InferenceRequest>();
   request->eval_sequences = 0;
-  CLI::App* const verb = app.add_subcommand("eval", kHelp);
+  CLI::App* const verb = app.add_subcommand("eval", "evaluate a checkpoint on the hold-out");
+  verb->footer(kHelp);
   verb->add_option("CONFIG", request->config.path, "YAML file of the run")->required();
   verb->add_option("--set", request->config.overrides, "other values: section.key=value ...");
   verb->add_option("--checkpoint", request->checkpoint,

@@ -11,7 +11,7 @@ namespace drover {
 namespace {
 
 constexpr const char* kHelp =
-    R"(Continues a text with the weights of a checkpoint.
+    R"(Writes tokens as they are made, up to the one that ends a document.
 
   drover generate configs/quickstart.yaml --prompt "The list is sorted"
   drover generate configs/quickstart.yaml --tokens 50 --temperature 0)";
@@ -71,7 +71,8 @@ Exit run(const GenerateArguments& arguments) {
 
 void add_generate_command(CLI::App& app, Verb& chosen) {
   const auto arguments = std::make_shared<GenerateArguments>();
-  CLI::App* const verb = app.add_subcommand("generate", kHelp);
+  CLI::App* const verb = app.add_subcommand("generate", "continue a text with the weights of a checkpoint");
+  verb->footer(kHelp);
   verb->add_option("CONFIG", arguments->model.config.path, "YAML file of the run")->required();
   verb->add_option("--set", arguments->model.config.overrides, "other values: section.key=value ...");
   verb->add_option("--checkpoint", arguments->model.checkpoint,

@@ -2,6 +2,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 
+#include "core/cpu/cpu_backend.h"
 #include "launch/build_identity.h"
 #include "launch/commands.h"
 
@@ -29,10 +30,15 @@ void add_reserved(CLI::App& app, Verb& chosen) {
   }
 }
 
+std::string version_text() {
+  HostMemory memory;
+  return cat("drover ", build_version(), " (", build_commit(), ")\n", build_options(), "\n",
+             make_cpu_backend(memory)->describe());
+}
+
 int run(int argc, char** argv) {
   CLI::App app{kHelp};
-  app.set_version_flag("--version",
-                       cat("drover ", build_version(), " (", build_commit(), ")\n", build_options()));
+  app.set_version_flag("--version", version_text);
   app.require_subcommand(1);
   Verb chosen;
   add_config_command(app, chosen);

@@ -15,7 +15,7 @@ struct TrainArguments {
 };
 
 constexpr const char* kHelp =
-    R"(Trains the run that CONFIG describes, or goes on with it where its folder holds one.
+    R"(Goes on with the run where its folder holds one.
 
   drover train configs/tiny.yaml
   mpirun -n 2 drover train configs/tiny.yaml --set run.dir=runs/two train.steps=50
@@ -40,7 +40,8 @@ Exit run(const TrainArguments& arguments) {
 
 void add_train_command(CLI::App& app, Verb& chosen) {
   const auto arguments = std::make_shared<TrainArguments>();
-  CLI::App* const verb = app.add_subcommand("train", kHelp);
+  CLI::App* const verb = app.add_subcommand("train", "train the run of a configuration");
+  verb->footer(kHelp);
   verb->add_option("CONFIG", arguments->config, "YAML file")->required();
   verb->add_option("--set", arguments->overrides, "other values: section.key=value ...");
   verb->add_flag("--fresh", arguments->fresh, "refuse a run.dir that holds a run");
