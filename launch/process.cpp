@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -12,12 +11,19 @@
 #include <optional>
 #include <vector>
 
+#include "checkpoint/agreement.h"
 #include "core/digest.h"
 #ifdef DROVER_WITH_MPI
 #include "parallel/mpi_comm.h"
 #endif
 
 namespace drover {
+
+std::string host_name() {
+  char host[256] = {};
+  gethostname(host, sizeof host - 1);
+  return host;
+}
 
 namespace {
 
@@ -47,10 +53,8 @@ cpu_set_t allowed_cores() {
 }
 
 std::int64_t host_and_cores(const cpu_set_t& cores) {
-  char host[256] = {};
-  gethostname(host, sizeof host - 1);
   const std::string_view mask(reinterpret_cast<const char*>(&cores), sizeof cores);
-  return static_cast<std::int64_t>(digest_of(cat(host, '\n', mask)).low);
+  return static_cast<std::int64_t>(digest_of(cat(host_name(), '\n', mask)).low);
 }
 
 }  // namespace
@@ -129,21 +133,18 @@ void Process::refuse_independent_copies() {
 
 std::string Process::on_first_rank(const std::function<std::string()>& work) {
   std::string text;
-  std::array<std::int64_t, 2> header{0, 0};  // exit code (0: none), bytes of text
+  std::int64_t failed = 0;  // the exit code of what was thrown
   if (first()) {
     try {
       text = work();
     } catch (const Error& error) {
-      header[0] = static_cast<std::int64_t>(error.exit());
+      failed = static_cast<std::int64_t>(error.exit());
       text = error.what();
     }
-    header[1] = static_cast<std::int64_t>(text.size());
   }
-  world().broadcast(control(), {.x = Tensor::of(header.data(), {2})}).join();
-  text.resize(static_cast<std::size_t>(header[1]));
-  if (header[1] > 0)
-    world().broadcast(control(), {.x = Tensor::of(text.data(), DType::uint8, {header[1]})}).join();
-  if (header[0] != 0) throw Error(static_cast<Exit>(header[0]), text);
+  world().broadcast(control(), {.x = Tensor::of(&failed, {1})}).join();
+  broadcast_text(control(), world(), text, 0);
+  if (failed != 0) throw Error(static_cast<Exit>(failed), text);
   return text;
 }
 

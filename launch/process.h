@@ -11,6 +11,8 @@
 
 namespace drover {
 
+std::string host_name();
+
 class Process {
  public:
   // Under mpirun or srun every rank of the job; otherwise a world of one rank, without starting MPI.

@@ -12,6 +12,7 @@
 
 #include "checkpoint/directory.h"
 #include "launch/build_identity.h"
+#include "launch/process.h"
 
 namespace drover {
 
@@ -19,12 +20,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 constexpr std::int64_t kMaxRunJson = 64 << 20;
-
-std::string host_name() {
-  char host[256] = {};
-  gethostname(host, sizeof host - 1);
-  return host;
-}
 
 // Who holds the lock, as it wrote into the file: "HOST process PID, started TIME".
 std::string owner_of(int descriptor) {
