@@ -8,6 +8,7 @@
 namespace drover {
 
 class Backend;
+class FaultInjection;
 
 // A device's queue. The CPU has one, immediate, whose handle is null; a GPU's is its cudaStream_t.
 struct Stream {
@@ -18,6 +19,7 @@ struct Exec {
   Backend& backend;
   Arena& scratch;  // dies inside a verb or a block: take pieces under an Arena::Scope
   Stream stream = {};
+  FaultInjection* faults = nullptr;  // core/fault.h; null but in `drover verify --inject`
 };
 
 }  // namespace drover

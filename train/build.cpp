@@ -92,6 +92,7 @@ std::unique_ptr<Training> start(const Config& config, const Platform& platform) 
                    .at = at,
                    .table = parameter_table(config.model, mesh.size(Axis::tensor))});
   t->connections = connect(t->mesh, platform.world);
+  if (platform.sent != nullptr) t->connections = metered(std::move(t->connections), *platform.sent);
   return t;
 }
 

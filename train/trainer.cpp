@@ -78,6 +78,7 @@ StepReport Trainer::step(const StepWishes& wishes) {
   apply_adamw(exec_, t_.config.optimizer, t_.table, *t_.groups,
               {.step = completed_, .lr = report.lr, .gradient_scale = scale.factor});
   ++completed_;
+  own_attended_pairs_ += batch.attended_pairs;
   return report;
 }
 
@@ -106,28 +107,35 @@ const double* Trainer::sum_over_data(const Tensor& numbers) {
   return numbers.as<double>();
 }
 
-std::vector<StateEntry> Trainer::state_entries() const {
+std::vector<StateEntry> Trainer::entries(std::span<const Slot> slots) const {
   std::vector<StateEntry> entries;
   for (int g = 0; g < t_.groups->count(); ++g) {
     const GroupShard& shard = t_.groups->shard(g);
     for (const FlatBox& piece :
          boxes_of_range(t_.groups->layout(g), shard.begin, shard.begin + shard.master.dims[0])) {
       const ParameterLayout& parameter = t_.table[static_cast<std::size_t>(piece.parameter)];
-      const auto add = [&](const char* slot, const Tensor& flat) {
+      for (const auto& [name, flat] : slots)
         entries.push_back({.name = parameter.name,
-                           .slot = slot,
-                           .dtype = flat.dtype,
+                           .slot = name,
+                           .dtype = (shard.*flat).dtype,
                            .shape = parameter.shape,
                            .dims = parameter.dims,
                            .box = piece.box,
-                           .data = flat.slice(0, piece.offset, piece.offset + piece.box.numel())});
-      };
-      add("weight", shard.master);
-      add("moment1", shard.moment1);
-      add("moment2", shard.moment2);
+                           .data = (shard.*flat).slice(0, piece.offset, piece.offset + piece.box.numel())});
     }
   }
   return entries;
+}
+
+std::vector<StateEntry> Trainer::state_entries() const {
+  constexpr std::array kSlots{Slot{"weight", &GroupShard::master}, Slot{"moment1", &GroupShard::moment1},
+                              Slot{"moment2", &GroupShard::moment2}};
+  return entries(kSlots);
+}
+
+std::vector<StateEntry> Trainer::gradient_entries() const {
+  constexpr std::array kSlots{Slot{"gradient", &GroupShard::gradient}};
+  return entries(kSlots);
 }
 
 RunState Trainer::run_state() const {

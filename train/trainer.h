@@ -33,7 +33,9 @@ class Trainer {
  public:
   // Both outlive this.
   Trainer(Training& training, const Platform& platform)
-      : t_(training), platform_(platform), exec_{.backend = platform.backend, .scratch = training.scratch} {}
+      : t_(training),
+        platform_(platform),
+        exec_{.backend = platform.backend, .scratch = training.scratch, .faults = platform.faults} {}
 
   // Trains one step.
   // Throws Error{diverged} on every rank when loss or gradient norm is not finite; the weights are then those
@@ -41,6 +43,8 @@ class Trainer {
   StepReport step(const StepWishes& wishes = {});
   bool finished() const { return completed_ >= t_.total_steps; }
   std::int64_t completed_steps() const { return completed_; }
+  // Of this rank, over the steps since construction.
+  std::int64_t own_attended_pairs() const { return own_attended_pairs_; }
 
   // Mean loss in nats per target over the hold-out rows of the configuration, the same on all ranks. `stop`
   // says whether this rank was asked to stop: then evaluation ends early on all ranks, with nothing.
@@ -49,6 +53,8 @@ class Trainer {
   // What a checkpoint holds of this rank: masters and moments of its shards as boxes of logical parameters.
   // Views into the run's memory.
   std::vector<StateEntry> state_entries() const;
+  // The same boxes with the slot "gradient": of the last step, summed over all its tokens, before scaling.
+  std::vector<StateEntry> gradient_entries() const;
   // Only one copy along the replicate axis writes.
   bool writes_state() const { return t_.at.replicate == 0; }
   RunState run_state() const;
@@ -59,9 +65,14 @@ class Trainer {
 
  private:
   struct Sums;
+  struct Slot {
+    const char* name;
+    Tensor GroupShard::*flat;
+  };
   void run_microbatches(const StepBatch& batch);
   Sums reduce_sums(const StepWishes& wishes);
   const double* sum_over_data(const Tensor& numbers);
+  std::vector<StateEntry> entries(std::span<const Slot> slots) const;
   Tensor float_numbers() const;
   Tensor integer_numbers() const;
 
@@ -70,7 +81,7 @@ class Trainer {
   Exec exec_;
   Timeline timeline_;
   int timeline_microbatches_ = -1;
-  std::int64_t completed_ = 0;
+  std::int64_t completed_ = 0, own_attended_pairs_ = 0;
 };
 
 }  // namespace drover

@@ -9,7 +9,7 @@
 #include "data/holdout.h"
 #include "data/loader.h"
 #include "model/stage.h"
-#include "parallel/mesh.h"
+#include "parallel/metered_comm.h"
 #include "train/config.h"
 
 namespace drover {
@@ -21,6 +21,8 @@ struct Platform {
   Backend& backend;
   Memory& host;
   FileSystem& files;
+  SentBytes* sent = nullptr;         // where traffic is counted; null: it is not
+  FaultInjection* faults = nullptr;  // core/fault.h; null: none is planted
 };
 
 // Members are in order of construction; later ones refer to earlier ones.

@@ -1,0 +1,61 @@
+// Known bugs of parallel training, planted on purpose: `drover verify --inject FAULT` shows that a comparison
+// with one process finds them. Production code asks at the line where the bug would be, behind one branch:
+//
+//   if (injects(exec.faults, Fault::gradient_not_summed_over_replicas)) ...
+//
+// A normal run has no FaultInjection, and the branch is a test of a null pointer.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+namespace drover {
+
+enum class Fault : std::uint8_t {
+  gradient_not_summed_over_group,
+  gradient_not_summed_over_replicas,
+  loss_normalised_per_rank,
+  tied_use_overwritten,
+  saved_of_another_microbatch,
+  segment_edge_off_by_one,
+  norm_counts_replicas,
+  stale_gathered_weight,
+  last_microbatch_dropped,
+  bfloat16_accumulation,
+};
+
+struct FaultInfo {
+  Fault fault{};
+  std::string_view name;     // "gradient-not-summed-over-group"
+  std::string_view meaning;  // one line
+  std::string_view needs;    // the layouts on which its line runs
+};
+std::span<const FaultInfo> known_faults();
+std::string_view name_of(Fault fault);
+// Error{usage} lists the names.
+Fault fault_named(std::string_view name);
+
+// The fault that is planted, and how often its line ran. Shared by the ranks of a process; thread-safe.
+class FaultInjection {
+ public:
+  explicit FaultInjection(Fault fault) : fault_(fault) {}
+
+  Fault fault() const { return fault_; }
+  std::int64_t times_run() const { return times_run_.load(); }
+  // Whether this is the one; counts it.
+  bool plant(Fault fault) {
+    if (fault != fault_) return false;
+    times_run_.fetch_add(1, std::memory_order_relaxed);
+    return true;
+  }
+
+ private:
+  Fault fault_;
+  std::atomic<std::int64_t> times_run_{0};
+};
+
+inline bool injects(FaultInjection* faults, Fault fault) { return faults != nullptr && faults->plant(fault); }
+
+}  // namespace drover
