@@ -1,7 +1,6 @@
 #include "data/assignment.h"
 
 #include <algorithm>
-#include <functional>
 #include <numeric>
 
 #include "core/error.h"
@@ -33,54 +32,21 @@ void RowAssigner::assign(std::span<const std::int64_t> pairs) {
   microbatches_ =
       microbatches_of(static_cast<std::int64_t>(pairs.size()), data_ranks_, microbatch_sequences_);
   bin_of_row_.resize(pairs.size());
-  sort_by_pairs(pairs);
-  deal(pairs, order_, data_ranks_, 0);
+  order_by_weight(pairs, order_);
+  loads_.assign(data_ranks_, 0);
+  dealer_.deal(pairs, order_, loads_, bin_of_row_);
   group(data_ranks_, by_rank_);
-  for (int rank = 0; rank < data_ranks_; ++rank) {
-    const auto rows = by_rank_.of(rank);
-    if (!rows.empty()) deal(pairs, rows, microbatches_, rank * microbatches_);
-  }
+  for (int rank = 0; rank < data_ranks_; ++rank) deal_to_microbatches(rank, pairs);
   std::iota(order_.begin(), order_.end(), 0);  // so that a microbatch's rows increase
   group(data_ranks_ * microbatches_, by_microbatch_);
 }
 
-void RowAssigner::sort_by_pairs(std::span<const std::int64_t> pairs) {
-  order_.resize(pairs.size());
-  std::iota(order_.begin(), order_.end(), 0);
-  std::sort(order_.begin(), order_.end(), [&](std::int32_t a, std::int32_t b) {
-    return pairs[a] != pairs[b] ? pairs[a] > pairs[b] : a < b;
-  });
-}
-
-// `rows` come largest first. Sets bin_of_row_ of each to first_bin + its bin.
-void RowAssigner::deal(std::span<const std::int64_t> pairs, std::span<const std::int32_t> rows,
-                       std::int64_t bins, std::int64_t first_bin) {
-  const std::int64_t share = static_cast<std::int64_t>(rows.size()) / bins;
-  std::int64_t one_more =
-      static_cast<std::int64_t>(rows.size()) % bins;  // bins that still may take share + 1
-  smallest_.assign(1, 0);
-  for (std::int64_t i = 0; i < share; ++i)
-    smallest_.push_back(smallest_.back() + pairs[rows[rows.size() - 1 - i]]);
-  bins_.assign(bins, Bin{});
-  next_bins_.clear();
-  // Equal keys in increasing order are a heap already.
-  for (std::int64_t bin = 0; bin < bins; ++bin)
-    next_bins_.emplace_back(smallest_[std::max<std::int64_t>(share - 1, 0)], bin);
-  for (const std::int32_t row : rows) {
-    std::int64_t bin = -1;
-    do {  // a full bin stays full and leaves the heap for good
-      std::pop_heap(next_bins_.begin(), next_bins_.end(), std::greater<>());
-      bin = next_bins_.back().second;
-      next_bins_.pop_back();
-    } while (bins_[bin].count > share || (bins_[bin].count == share && one_more == 0));
-    if (bins_[bin].count == share) --one_more;
-    bins_[bin].load += pairs[row];
-    ++bins_[bin].count;
-    bin_of_row_[row] = first_bin + bin;
-    const std::int64_t to_come = std::max<std::int64_t>(share - 1 - bins_[bin].count, 0);
-    next_bins_.emplace_back(bins_[bin].load + smallest_[to_come], bin);
-    std::push_heap(next_bins_.begin(), next_bins_.end(), std::greater<>());
-  }
+void RowAssigner::deal_to_microbatches(int rank, std::span<const std::int64_t> pairs) {
+  const auto rows = by_rank_.of(rank);
+  if (rows.empty()) return;
+  loads_.assign(microbatches_, 0);
+  dealer_.deal(pairs, rows, loads_, bin_of_row_);
+  for (const std::int32_t row : rows) bin_of_row_[row] += rank * microbatches_;
 }
 
 // A stable counting sort of order_ by bin.

@@ -2,10 +2,9 @@
 //
 // Every data rank has M = ceil(rows / (data_ranks x microbatch_sequences)) microbatches. Ranks' row counts
 // differ by at most one, and so do the row counts of one rank's microbatches: a microbatch may hold fewer
-// rows than microbatch_sequences, or none. Any number of ranks takes any number of rows. Rows are dealt
-// largest first, each to the rank with room that would end with the least if all its further rows were the
-// smallest there are; a rank's rows to its microbatches likewise. A pure function of the pairs, so every rank
-// computes the same answer; ties go to the lower number. O(rows x log rows + data_ranks).
+// rows than microbatch_sequences, or none. Any number of ranks takes any number of rows. Rows are dealt to
+// ranks by data/dealing.h, a rank's rows to its microbatches likewise. A pure function of the pairs, so every
+// rank computes the same answer. O(rows x log rows + data_ranks).
 //
 // With equal row counts no dealing can do better than max(mean, largest row + the smallest rows that must
 // join it); for long-tailed documents in long rows that bound alone is well above the mean
@@ -16,8 +15,9 @@
 
 #include <cstdint>
 #include <span>
-#include <utility>
 #include <vector>
+
+#include "data/dealing.h"
 
 namespace drover {
 
@@ -43,24 +43,17 @@ class RowAssigner {
 
     std::span<const std::int32_t> of(std::int64_t bin) const;
   };
-  struct Bin {
-    std::int64_t load = 0, count = 0;
-  };
 
-  void deal(std::span<const std::int64_t> pairs, std::span<const std::int32_t> rows, std::int64_t bins,
-            std::int64_t first_bin);
-  void sort_by_pairs(std::span<const std::int64_t> pairs);
+  void deal_to_microbatches(int rank, std::span<const std::int64_t> pairs);
   void group(std::int64_t bins, Groups& groups);
 
   int data_ranks_, microbatch_sequences_;
   std::int64_t microbatches_ = 0;
   std::vector<std::int32_t> order_;       // of rows, as the next grouping wants them
-  std::vector<std::int64_t> bin_of_row_;  // answer of deal()
+  std::vector<std::int64_t> bin_of_row_;  // rank, then rank x M + microbatch
+  std::vector<std::int64_t> loads_;       // workspace: per bin of one deal
+  Dealer dealer_;
   Groups by_rank_, by_microbatch_;
-  // Workspace of one deal().
-  std::vector<Bin> bins_;
-  std::vector<std::int64_t> smallest_;                            // sums of the i smallest rows
-  std::vector<std::pair<std::int64_t, std::int64_t>> next_bins_;  // heap of (least load at the end, bin)
 };
 
 }  // namespace drover

@@ -1,9 +1,9 @@
 // What the model is fed: packed rows with their targets, positions and segments.
 //
-// A row is T consecutive tokens of one source's feed. Rows of a microbatch are packed one after another into
-// N = rows x T tokens. Targets never cross documents: a document's last token has none (-1); the row's last
-// token has as target the token after it in the feed, if that is of the same document. A document's
-// continuation in the next row is a new segment whose positions start at 0.
+// A row is T consecutive tokens of one source's feed. Rows of a microbatch are packed one after another
+// (core/microbatch.h says how context ranks share them). Targets never cross documents: a document's last
+// token has none (-1); the row's last token has as target the token after it in the feed, if that is of the
+// same document. A document's continuation in the next row is a new segment whose positions start at 0.
 #pragma once
 
 #include <span>
@@ -13,7 +13,7 @@
 
 namespace drover {
 
-// One data rank's share of a step, in the order it is computed.
+// One rank's share of a step, in the order it is computed.
 struct StepBatch {
   std::int64_t step = 0;             // 0-based number of the update this batch makes
   std::int64_t sequence_length = 0;  // T

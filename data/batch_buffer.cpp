@@ -1,16 +1,31 @@
 #include "data/batch_buffer.h"
 
-#include <algorithm>
-#include <numeric>
-
 #include "core/error.h"
 
 namespace drover {
+namespace {
 
-BatchBuffer::BatchBuffer(Memory& memory, std::int64_t max_tokens)
-    : max_tokens_(max_tokens), buffer_(memory, 3 * max_tokens * size_of(DType::int32), MemoryCategory::data) {
-  segments_.reserve(
-      max_tokens);  // every document may have one token; pages that are never written cost nothing
+Buffer key_orders(Memory& memory, std::int64_t max_tokens, int context_ranks) {
+  if (context_ranks == 1) return {};
+  return {memory, 2 * context_ranks * max_tokens * size_of(DType::int32), MemoryCategory::data};
+}
+
+}  // namespace
+
+BatchBuffer::BatchBuffer(Memory& memory, std::int64_t max_length, std::int64_t max_tokens,
+                         const ContextShare& share)
+    : max_tokens_(max_tokens),
+      share_(share),
+      buffer_(memory, 3 * max_tokens * size_of(DType::int32), MemoryCategory::data),
+      key_orders_(key_orders(memory, max_tokens, share.ranks)),
+      cutter_(share.ranks, share.pieces, max_length) {
+  DROVER_CHECK(share.rank >= 0 && share.rank < share.ranks, "context rank ", share.rank, " of ", share.ranks);
+  // Every document, and every piece, may have one token; pages that are never written cost nothing.
+  segments_.reserve(max_tokens);
+  pieces_.reserve(share.ranks * max_tokens);
+  documents_.reserve(max_length);
+  runs_.reserve(max_length);
+  next_key_.reserve(share.ranks);
 }
 
 void BatchBuffer::clear() {
@@ -23,6 +38,7 @@ void BatchBuffer::start_microbatch() {
   begin_ = used_;
   first_segment_ = segments_.size();
   rows_ = valid_targets_ = 0;
+  pieces_.clear();
 }
 
 RowViews BatchBuffer::views(std::int64_t begin, std::int64_t count) const {
@@ -31,38 +47,59 @@ RowViews BatchBuffer::views(std::int64_t begin, std::int64_t count) const {
   return {{base, size}, {base + max_tokens_, size}, {base + 2 * max_tokens_, size}};
 }
 
-void BatchBuffer::append_row(const TokenSource& source, std::span<const Piece> pieces, std::int64_t length) {
-  const std::int64_t given = total_length(pieces);
-  DROVER_CHECK(given <= length && used_ + length <= max_tokens_, "row of ", given, " of ", length,
-               " tokens at ", used_, " of ", max_tokens_);
-  write_row(source, pieces, views(used_, given));
-  append_segments(pieces, used_ - begin_, segments_);
-  if (given < length) append_filler(used_ + given, length - given);
-  used_ += length;
+void BatchBuffer::append_row(const TokenSource& source, std::span<const Piece> documents,
+                             std::int64_t length) {
+  const std::int64_t given = total_length(documents);
+  DROVER_CHECK(given <= length && used_ + length / share_.ranks <= max_tokens_, "row of ", given, " of ",
+               length, " tokens at ", used_, " of ", max_tokens_);
+  documents_.assign(documents.begin(), documents.end());
+  if (given < length) documents_.push_back({kFiller, length - given, true});
+  const std::span<const ContextPiece> pieces = cutter_.cut(documents_);
+  pieces_.insert(pieces_.end(), pieces.begin(), pieces.end());
+  runs_.clear();
+  append_runs(documents_, pieces, share_.rank, runs_);
+  for (const Run& run : runs_) append_run(source, run, rows_ * length);
   ++rows_;
-  valid_targets_ += valid_targets(pieces);
 }
 
-void BatchBuffer::append_filler(std::int64_t begin, std::int64_t count) {
-  const RowViews filler = views(begin, count);
-  std::fill(filler.tokens.begin(), filler.tokens.end(), 0);
-  std::fill(filler.targets.begin(), filler.targets.end(), kNoTarget);
-  std::iota(filler.positions.begin(), filler.positions.end(), 0);
-  const Piece piece{.source_begin = 0, .length = count, .ends_document = true};
-  append_segments({&piece, 1}, begin - begin_, segments_);
+void BatchBuffer::append_run(const TokenSource& source, const Run& run, std::int64_t row_begin) {
+  write_run(source, run, views(used_, run.tokens.length));
+  segments_.push_back(segment_of(run, used_ - begin_, row_begin));
+  valid_targets_ += valid_targets(run);
+  used_ += run.tokens.length;
 }
 
 Microbatch BatchBuffer::finish_microbatch() {
   const std::int64_t count = used_ - begin_;
   const RowViews all = views(begin_, count);
-  const Microbatch microbatch{.rows = rows_,
-                              .tokens = Tensor::of(all.tokens.data(), {count}),
-                              .targets = Tensor::of(all.targets.data(), {count}),
-                              .positions = Tensor::of(all.positions.data(), {count}),
-                              .segments = std::span(segments_).subspan(first_segment_),
-                              .valid_targets = valid_targets_};
+  Microbatch microbatch{.rows = rows_,
+                        .tokens = Tensor::of(all.tokens.data(), {count}),
+                        .targets = Tensor::of(all.targets.data(), {count}),
+                        .positions = Tensor::of(all.positions.data(), {count}),
+                        .segments = std::span(segments_).subspan(first_segment_),
+                        .valid_targets = valid_targets_};
+  if (share_.ranks > 1) write_key_orders(microbatch);
   start_microbatch();
   return microbatch;
+}
+
+// Every rank packs its tokens in the order in which they stand in the rows, so one count per rank tells where
+// the next key is.
+void BatchBuffer::write_key_orders(Microbatch& microbatch) {
+  const std::int64_t count = share_.ranks * microbatch.size(), all = share_.ranks * max_tokens_;
+  std::int32_t* const key_order = static_cast<std::int32_t*>(key_orders_.data()) + share_.ranks * begin_;
+  std::int32_t* const gathered_order = key_order + all;
+  next_key_.resize(share_.ranks);
+  for (int rank = 0; rank < share_.ranks; ++rank) next_key_[rank] = rank * microbatch.size();
+  std::int32_t key = 0;
+  for (const ContextPiece& piece : pieces_) {
+    for (std::int64_t i = 0; i < piece.length(); ++i, ++key) {
+      key_order[key] = static_cast<std::int32_t>(next_key_[piece.rank]++);
+      gathered_order[key_order[key]] = key;
+    }
+  }
+  microbatch.key_order = Tensor::of(key_order, {count});
+  microbatch.gathered_order = Tensor::of(gathered_order, {count});
 }
 
 }  // namespace drover

@@ -40,6 +40,7 @@ const HoldoutOptions& checked(const TokenSource& source, const HoldoutOptions& o
   DROVER_CHECK(options.sequence_length >= 1 && options.max_rows >= 0 && options.microbatch_sequences >= 1,
                "hold-out rows of ", options.sequence_length);
   DROVER_CHECK(options.data_rank >= 0 && options.data_rank < options.data_ranks, "rank ", options.data_rank);
+  require_context_length(options.sequence_length, options.context.ranks, "sequence_length");
   return options;
 }
 
@@ -53,7 +54,7 @@ Holdout::Holdout(Memory& memory, const TokenSource& source, const HoldoutOptions
       microbatch_rows_(std::min<std::int64_t>(options.microbatch_sequences, rows_)),
       microbatches_(microbatches_of(rows_, options.data_ranks, options.microbatch_sequences)),
       total_targets_(source.total_tokens() - documents_with_tokens(source)),
-      buffer_(memory, max_microbatch_tokens()) {
+      buffer_(memory, options.sequence_length, max_microbatch_tokens(), options.context) {
   pieces_.reserve(options.sequence_length);
 }
 

@@ -1,7 +1,7 @@
 // A hold-out source read for evaluation: all its documents in order, cut into rows of T consecutive tokens,
 // documents masked. Every target is counted exactly once, whatever T and the number of ranks; a document's
 // continuation in the next row has lost its context, as in training. The last row is filled up to T with
-// tokens without target.
+// tokens without target. Of its rows a rank holds what its context rank does (data/context_pieces.h).
 //
 // Thread rules: one thread at a time. Memory: one microbatch, category data.
 #pragma once
@@ -21,6 +21,7 @@ struct HoldoutOptions {
   int data_rank = 0;
   int data_ranks = 1;
   int microbatch_sequences = 1;
+  ContextShare context;  // every row of this data rank is shared by context.ranks ranks
 };
 
 class Holdout {
@@ -29,7 +30,9 @@ class Holdout {
   Holdout(Memory& memory, const TokenSource& source, const HoldoutOptions& options);
 
   std::int64_t rows() const { return rows_; }  // of all ranks
-  std::int64_t max_microbatch_tokens() const { return microbatch_rows_ * options_.sequence_length; }
+  std::int64_t max_microbatch_tokens() const {
+    return microbatch_rows_ * options_.sequence_length / options_.context.ranks;
+  }
   std::int64_t microbatches() const { return microbatches_; }  // the same on every rank; some may be empty
   // The i-th of this rank. Valid until the next call.
   const Microbatch& microbatch(std::int64_t i);

@@ -13,9 +13,7 @@ namespace drover {
 // otherwise the caller does.
 struct Loader::Shared {
   Shared(Memory& memory, const LoaderOptions& options)
-      : reader(options),
-        buffers{{memory, reader.max_tokens(), reader.max_microbatches()},
-                {memory, reader.max_tokens(), reader.max_microbatches()}} {}
+      : reader(options), buffers{{memory, reader}, {memory, reader}} {}
 
   void start_reading(const SamplerState& from);
   void wait_until_read();

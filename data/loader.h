@@ -1,8 +1,9 @@
-// One data rank's batches, a step ahead: a thread reads the next step while this one is trained.
+// One rank's batches, a step ahead: a thread reads the next step while this one is trained.
 //
 // Every rank works out the rows of the whole step and their attended pairs (from document offsets, without
-// reading tokens), deals them out (data/assignment.h) and reads its own. So the global batch does not depend
-// on the number of ranks, and ranks need no messages to agree.
+// reading tokens), deals them out (data/assignment.h) and reads its own, or what its context rank
+// holds of them (data/context_pieces.h). So the global batch does not depend on the number of ranks, and
+// ranks need no messages to agree.
 //
 // Memory: two step buffers, made in the constructor for the largest phase, category data; nothing is
 // allocated after the first steps. Thread rules: next, state and seek from one thread; the loader's own
@@ -16,6 +17,7 @@
 
 #include "core/memory.h"
 #include "data/batch.h"
+#include "data/context_pieces.h"
 #include "data/feed.h"
 #include "data/sampler.h"
 
@@ -28,6 +30,7 @@ struct LoaderOptions {
   int data_rank = 0;
   int data_ranks = 1;  // replicate x shard
   int microbatch_sequences = 1;
+  ContextShare context;  // every row of this data rank is shared by context.ranks ranks
 };
 
 class Loader {

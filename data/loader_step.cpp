@@ -29,30 +29,41 @@ std::int64_t largest(std::span<const Phase> phases, Size size_of_phase) {
 
 }  // namespace
 
-StepBuffer::StepBuffer(Memory& memory, std::int64_t max_tokens, std::int64_t max_microbatches)
-    : tokens(memory, max_tokens) {
-  microbatches.reserve(max_microbatches);
+StepBuffer::StepBuffer(Memory& memory, const StepReader& reader)
+    : tokens(memory, reader.max_sequence_length(), reader.max_tokens(), reader.context()) {
+  microbatches.reserve(reader.max_microbatches());
 }
 
 StepReader::StepReader(const LoaderOptions& options)
     : data_rank_(options.data_rank),
       data_ranks_(options.data_ranks),
       microbatch_sequences_(options.microbatch_sequences),
+      context_(options.context),
       sampler_(options.phases),
       feeds_(open_feeds(options)),
       assigner_(options.data_ranks, options.microbatch_sequences) {
   DROVER_CHECK(data_rank_ >= 0 && data_rank_ < data_ranks_, "data rank ", data_rank_, " of ", data_ranks_);
   DROVER_CHECK(static_cast<int>(feeds_.size()) == sampler_.sources(), feeds_.size(), " sources, weights for ",
                sampler_.sources());
+  for (const Phase& phase : sampler_.phases())
+    require_context_length(phase.sequence_length, context_.ranks, "sequence_length");
   rows_.rows.reserve(largest(sampler_.phases(), [](const Phase& phase) { return phase.rows(); }));
   pairs_.reserve(rows_.rows.capacity());
-  pieces_.reserve(largest(sampler_.phases(), [](const Phase& phase) { return phase.sequence_length; }));
+  pieces_.reserve(max_sequence_length());
+}
+
+// That this context rank holds.
+std::int64_t StepReader::tokens_of(std::int64_t rows, const Phase& phase) const {
+  return rows * phase.sequence_length / context_.ranks;
+}
+
+std::int64_t StepReader::max_sequence_length() const {
+  return largest(sampler_.phases(), [](const Phase& phase) { return phase.sequence_length; });
 }
 
 std::int64_t StepReader::max_tokens() const {
-  return largest(sampler_.phases(), [&](const Phase& phase) {
-    return rows_of_rank(phase, data_ranks_) * phase.sequence_length;
-  });
+  return largest(sampler_.phases(),
+                 [&](const Phase& phase) { return tokens_of(rows_of_rank(phase, data_ranks_), phase); });
 }
 
 std::int64_t StepReader::max_microbatches() const {
@@ -63,8 +74,7 @@ std::int64_t StepReader::max_microbatches() const {
 
 std::int64_t StepReader::max_microbatch_tokens() const {
   return largest(sampler_.phases(), [&](const Phase& phase) {
-    return std::min<std::int64_t>(microbatch_sequences_, rows_of_rank(phase, data_ranks_)) *
-           phase.sequence_length;
+    return tokens_of(std::min<std::int64_t>(microbatch_sequences_, rows_of_rank(phase, data_ranks_)), phase);
   });
 }
 
@@ -75,7 +85,7 @@ std::vector<std::int64_t> StepReader::microbatch_sizes() const {
     const std::int64_t microbatches = microbatches_of(phase.rows(), data_ranks_, microbatch_sequences_);
     for (const std::int64_t of_rank : {phase.rows() / data_ranks_, rows_of_rank(phase, data_ranks_)})
       for (const std::int64_t rows : {of_rank / microbatches, (of_rank + microbatches - 1) / microbatches})
-        if (rows > 0) sizes.insert(rows * phase.sequence_length);
+        if (rows > 0) sizes.insert(tokens_of(rows, phase));
   }
   return {sizes.begin(), sizes.end()};
 }
@@ -114,10 +124,10 @@ void StepReader::append_microbatch(std::span<const std::int32_t> rows, StepBuffe
     pieces_.clear();
     feed.append_pieces(rows_.rows[row].position, rows_.sequence_length, pieces_);
     out.tokens.append_row(feed.source(), pieces_, rows_.sequence_length);
-    out.batch.attended_pairs += pairs_[row];
   }
   out.microbatches.push_back(out.tokens.finish_microbatch());
   out.batch.valid_targets += out.microbatches.back().valid_targets;
+  out.batch.attended_pairs += attended_pairs(out.microbatches.back().segments);
 }
 
 }  // namespace drover

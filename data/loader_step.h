@@ -1,4 +1,4 @@
-// Reads one data rank's share of one step: the loader without its thread.
+// Reads one rank's share of one step: the loader without its thread.
 #pragma once
 
 #include <cstdint>
@@ -14,9 +14,11 @@
 
 namespace drover {
 
+class StepReader;
+
 // One rank's share of one step, and the memory it lives in.
 struct StepBuffer {
-  StepBuffer(Memory& memory, std::int64_t max_tokens, std::int64_t max_microbatches);
+  StepBuffer(Memory& memory, const StepReader& reader);
 
   BatchBuffer tokens;
   std::vector<Microbatch> microbatches;
@@ -29,7 +31,9 @@ class StepReader {
   explicit StepReader(const LoaderOptions& options);
 
   const Sampler& sampler() const { return sampler_; }
+  const ContextShare& context() const { return context_; }
   // Over all phases, of one rank.
+  std::int64_t max_sequence_length() const;
   std::int64_t max_tokens() const;
   std::int64_t max_microbatches() const;
   std::int64_t max_microbatch_tokens() const;
@@ -41,7 +45,10 @@ class StepReader {
   std::int64_t deal_rows();
   void append_microbatch(std::span<const std::int32_t> rows, StepBuffer& out);
 
+  std::int64_t tokens_of(std::int64_t rows, const Phase& phase) const;
+
   int data_rank_, data_ranks_, microbatch_sequences_;
+  ContextShare context_;
   Sampler sampler_;
   std::vector<std::unique_ptr<Feed>> feeds_;
   RowAssigner assigner_;

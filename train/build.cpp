@@ -38,13 +38,20 @@ StageOptions stage_options(const Training& t, std::int64_t microbatch_tokens) {
           .max_positions = longest};
 }
 
+ContextShare context_share(const Training& t) {
+  return {.rank = t.at.context,
+          .ranks = t.mesh.size(Axis::context),
+          .pieces = context_pieces_named(t.config.parallel.context_pieces)};
+}
+
 LoaderOptions loader_options(const Training& t) {
   LoaderOptions options{.phases = sampler_phases(t.config),
                         .feed = {.seed = static_cast<std::uint64_t>(t.config.run.seed),
                                  .region_tokens = t.config.data.region_tokens},
                         .data_rank = t.mesh.data_rank(t.at),
                         .data_ranks = t.mesh.data_ranks(),
-                        .microbatch_sequences = static_cast<int>(t.config.train.microbatch_sequences)};
+                        .microbatch_sequences = static_cast<int>(t.config.train.microbatch_sequences),
+                        .context = context_share(t)};
   for (const auto& source : t.sources) options.sources.push_back(source.get());
   return options;
 }
@@ -57,7 +64,8 @@ std::unique_ptr<Holdout> make_holdout(const Training& t, Memory& host) {
                      .max_rows = t.config.eval.sequences,
                      .data_rank = t.mesh.data_rank(t.at),
                      .data_ranks = t.mesh.data_ranks(),
-                     .microbatch_sequences = static_cast<int>(t.config.train.microbatch_sequences)});
+                     .microbatch_sequences = static_cast<int>(t.config.train.microbatch_sequences),
+                     .context = context_share(t)});
 }
 
 AxisValues axis_sizes(const ParallelConfig& p) {

@@ -94,7 +94,7 @@ void generate(Training& t, const Platform& platform, std::span<const std::int32_
   DROVER_CHECK(!prompt.empty(), "an empty prompt");
   const Exec exec{.backend = platform.backend, .scratch = t.scratch};
   const std::int64_t most = t.config.train.sequence_length, vocabulary = t.config.model.vocab_size;
-  BatchBuffer buffer(platform.host, most);
+  BatchBuffer buffer(platform.host, most, most);
   Buffer logits_buffer(platform.backend.memory(), vocabulary * size_of(t.groups->master()),
                        MemoryCategory::data);
   const Tensor logits = logits_buffer.tensor(t.groups->master(), {1, vocabulary});

@@ -15,7 +15,7 @@ const LabelledSource& source() {
 
 std::vector<FedRow> rows_of(const std::vector<Piece>& pieces, std::int64_t length) {
   HostMemory memory;
-  BatchBuffer buffer(memory, length);
+  BatchBuffer buffer(memory, length, length);
   buffer.clear();
   buffer.append_row(source(), pieces, length);
   std::vector<FedRow> rows;
@@ -41,20 +41,25 @@ TEST_CASE("a piece that the row cuts off has its document's next token as its la
   CHECK(row.targets == std::vector<std::int32_t>{108, 109, 107, 108, 109});
 }
 
-TEST_CASE("every piece is one segment that sees itself only") {
+TEST_CASE("every document's piece is one segment that sees itself only") {
   const std::vector<Piece> pieces{{8, 3, false}, {0, 5, true}, {5, 1, true}};
-  std::vector<Segment> segments;
-  append_segments(pieces, 20, segments);
-  CHECK(segments == std::vector<Segment>{{20, 23, 20, 23}, {23, 28, 23, 28}, {28, 29, 28, 29}});
+  HostMemory memory;
+  BatchBuffer buffer(memory, 9, 9);
+  buffer.clear();
+  buffer.append_row(source(), pieces, 9);
+  const Microbatch batch = buffer.finish_microbatch();
+  CHECK(std::vector<Segment>(batch.segments.begin(), batch.segments.end()) ==
+        std::vector<Segment>{{0, 3, 0, 3}, {3, 8, 3, 8}, {8, 9, 8, 9}});
   CHECK(attended_pairs(pieces) == 6 + 15 + 1);
-  CHECK(attended_pairs(segments) == attended_pairs(pieces));
-  CHECK(valid_targets(pieces) == 3 + 4 + 0);
-  CHECK(total_length(pieces) == 9);
+  CHECK(attended_pairs(batch.segments) == attended_pairs(pieces));
+  CHECK(batch.valid_targets == 3 + 4 + 0);
+  CHECK(batch.key_order.empty());
+  CHECK(batch.gathered_order.empty());
 }
 
 TEST_CASE("a row that its pieces don't fill ends in token 0 without targets, as a segment of its own") {
   HostMemory memory;
-  BatchBuffer buffer(memory, 8);
+  BatchBuffer buffer(memory, 8, 8);
   buffer.clear();
   buffer.append_row(source(), std::vector<Piece>{{16, 4, true}}, 8);
   const Microbatch batch = buffer.finish_microbatch();
@@ -68,7 +73,7 @@ TEST_CASE("a row that its pieces don't fill ends in token 0 without targets, as 
 
 TEST_CASE("rows of a microbatch are packed, and their segments count from its first token") {
   HostMemory memory;
-  BatchBuffer buffer(memory, 30);
+  BatchBuffer buffer(memory, 10, 30);
   buffer.clear();
   buffer.append_row(source(), std::vector<Piece>{{0, 5, true}, {6, 5, false}}, 10);
   buffer.finish_microbatch();
@@ -84,7 +89,7 @@ TEST_CASE("rows of a microbatch are packed, and their segments count from its fi
 
 TEST_CASE("a microbatch without rows is empty, and legal") {
   HostMemory memory;
-  BatchBuffer buffer(memory, 10);
+  BatchBuffer buffer(memory, 10, 10);
   buffer.clear();
   const Microbatch empty = buffer.finish_microbatch();
   CHECK(empty.rows == 0);

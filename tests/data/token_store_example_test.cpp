@@ -79,7 +79,7 @@ TEST_CASE("the 20-token example of docs/token_store_example.md is what the code 
 
   HostMemory memory;
   Feed feed(store, {.seed = kSeed});
-  BatchBuffer buffer(memory, 2 * kRowLength);
+  BatchBuffer buffer(memory, kRowLength, 2 * kRowLength);
   const Microbatch batch = two_rows(store, feed, buffer);
   REQUIRE(example.tokens.size() == 20);
   std::vector<std::istringstream> documents;
