@@ -49,5 +49,7 @@ RunState load_checkpoint(FileSystem&, const Exec&, Communicator& world,
 // work. Collective.
 std::string weight_hash(FileSystem&, const Exec&, Communicator& world,
                         const std::filesystem::path& directory);
+// The same of tensors in host memory: `entries` are whole tensors, in any order.
+std::string weight_hash(std::span<const StateEntry> entries, const RunState& state);
 
 }  // namespace drover

@@ -13,19 +13,32 @@ constexpr std::int64_t kBandBytes = std::int64_t{4} << 20;
 // A band of a tensor that is cut by columns touches an extent of every part's file.
 constexpr std::size_t kKeptExtents = 16;
 
-// Tensors that the hash covers: by name, then in the order of kHashedSlots.
-std::vector<StoredTensor> hashed_tensors(const Manifest& manifest) {
-  const auto order = [](const StoredTensor& tensor) {
+// Tensors (StoredTensor or StateEntry) that the hash covers: by name, then in the order of kHashedSlots.
+template <class Tensors>
+Tensors hashed_tensors(Tensors tensors) {
+  const auto order = [](const auto& tensor) {
     return std::find(kHashedSlots.begin(), kHashedSlots.end(), tensor.slot) - kHashedSlots.begin();
   };
-  std::vector<StoredTensor> tensors;
-  for (const StoredTensor& tensor : manifest.tensors) {
-    if (order(tensor) < std::ssize(kHashedSlots)) tensors.push_back(tensor);
-  }
-  std::sort(tensors.begin(), tensors.end(), [&](const StoredTensor& a, const StoredTensor& b) {
+  std::erase_if(tensors, [&](const auto& tensor) { return order(tensor) == std::ssize(kHashedSlots); });
+  std::sort(tensors.begin(), tensors.end(), [&](const auto& a, const auto& b) {
     return a.name != b.name ? a.name < b.name : order(a) < order(b);
   });
   return tensors;
+}
+
+// tensors[i] has digests[i].
+std::string hash_of(std::span<const StoredTensor> tensors, std::span<const Digest> digests,
+                    const RunState& state) {
+  std::string lines;
+  for (std::size_t i = 0; i < tensors.size(); ++i) {
+    const StoredTensor& tensor = tensors[i];
+    lines += cat(tensor.name, " ", tensor.slot, " ", shape_text(tensor), " ", name_of(tensor.dtype), " ",
+                 hex(digests[i]), "\n");
+  }
+  lines += cat("step ", state.step, "\n");
+  for (std::size_t i = 0; i < state.feeds.size(); ++i)
+    lines += cat("feed ", i, " ", state.feeds[i].position, "\n");
+  return hex(digest_of(lines));
 }
 
 // Calls `use` with boxes of at most `elements` elements that follow each other in row-major order.
@@ -108,18 +121,23 @@ std::string weight_hash(FileSystem& files, const Exec& exec, Communicator& world
                         const std::filesystem::path& directory) {
   const ReadTogether together{.files = files, .exec = exec, .world = world, .directory = directory};
   const Manifest manifest = read_manifest(together);
-  const std::vector<StoredTensor> tensors = hashed_tensors(manifest);
-  const std::vector<Digest> digests = tensor_digests(together, manifest, tensors);
-  std::string lines;
-  for (std::size_t i = 0; i < tensors.size(); ++i) {
-    const StoredTensor& tensor = tensors[i];
-    lines += cat(tensor.name, " ", tensor.slot, " ", shape_text(tensor), " ", name_of(tensor.dtype), " ",
-                 hex(digests[i]), "\n");
+  const std::vector<StoredTensor> tensors = hashed_tensors(manifest.tensors);
+  return hash_of(tensors, tensor_digests(together, manifest, tensors), manifest.state);
+}
+
+std::string weight_hash(std::span<const StateEntry> entries, const RunState& state) {
+  std::vector<StoredTensor> tensors;
+  std::vector<Digest> digests;
+  for (const StateEntry& entry : hashed_tensors(std::vector(entries.begin(), entries.end()))) {
+    tensors.push_back({.name = entry.name,
+                       .slot = entry.slot,
+                       .dtype = entry.dtype,
+                       .shape = entry.shape,
+                       .dims = entry.dims});
+    digests.push_back(digest_of(
+        {static_cast<const std::byte*>(entry.data.data), static_cast<std::size_t>(entry.data.bytes())}));
   }
-  lines += cat("step ", manifest.state.step, "\n");
-  for (std::size_t i = 0; i < manifest.state.feeds.size(); ++i)
-    lines += cat("feed ", i, " ", manifest.state.feeds[i].position, "\n");
-  return hex(digest_of(lines));
+  return hash_of(tensors, digests, state);
 }
 
 }  // namespace drover

@@ -21,5 +21,6 @@ void add_checkpoint_commands(CLI::App& app, Verb& chosen);  // checkpoint inspec
 void add_train_command(CLI::App& app, Verb& chosen);        // train
 void add_eval_command(CLI::App& app, Verb& chosen);         // eval
 void add_generate_command(CLI::App& app, Verb& chosen);     // generate
+void add_verify_command(CLI::App& app, Verb& chosen);       // verify
 
 }  // namespace drover

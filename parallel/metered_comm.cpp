@@ -81,14 +81,10 @@ std::unique_ptr<Communicator> metered(std::unique_ptr<Communicator> communicator
 }
 
 Connections metered(Connections connections, SentBytes& sent) {
-  const auto meter = [](std::unique_ptr<Communicator>& communicator, std::int64_t& bytes) {
-    communicator = metered(std::move(communicator), bytes);
-  };
-  meter(connections.tensor, sent.tensor);
-  meter(connections.context, sent.context);
-  meter(connections.pipeline, sent.pipeline);
-  meter(connections.group, sent.group);
-  meter(connections.replicate, sent.replicate);
+  std::size_t i = 0;
+  for (auto* communicator : {&connections.tensor, &connections.context, &connections.pipeline,
+                             &connections.group, &connections.replicate})
+    *communicator = metered(std::move(*communicator), sent[i++]);
   return connections;
 }
 

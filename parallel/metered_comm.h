@@ -11,14 +11,16 @@
 //   send            the bytes;  recv, barrier: nothing
 #pragma once
 
+#include <array>
+
 #include "parallel/mesh.h"
 
 namespace drover {
 
-// Bytes that one rank sent, by the communicator of Connections.
-struct SentBytes {
-  std::int64_t tensor = 0, context = 0, pipeline = 0, group = 0, replicate = 0;
-};
+// Bytes that one rank sent, by the communicator of Connections, in the order of the names.
+constexpr std::array<std::string_view, 5> kConnectionNames{"tensor", "context", "pipeline", "group",
+                                                           "replicate"};
+using SentBytes = std::array<std::int64_t, kConnectionNames.size()>;
 
 // The same communicator, counting into `sent`, which outlives it and all that is split off it. One thread.
 std::unique_ptr<Communicator> metered(std::unique_ptr<Communicator> communicator, std::int64_t& sent);

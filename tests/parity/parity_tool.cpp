@@ -119,7 +119,7 @@ void run(int argc, char** argv) {
   Config config = configured(argc, argv);
   const RunResult trained = train_locally(config, 1, 1, [&](Training& t, Trainer& trainer, const Platform&) {
     RunResult first;
-    internal::collect(t, first);
+    internal::collect(trainer, first);
     write_parameters(out / "first", first.weights);
     write_inputs(out, t, trainer);
   });

@@ -2,17 +2,13 @@
 // comes back is put together to logical parameters, so runs of different layouts can be compared.
 #pragma once
 
-#include <algorithm>
-#include <cmath>
-#include <map>
 #include <mutex>
-#include <string>
 #include <vector>
 
 #include "core/cpu/cpu_backend.h"
 #include "parallel/local_comm.h"
 #include "tests/support/model_rig.h"
-#include "train/trainer.h"
+#include "train/verify_compare.h"
 
 namespace drover::testing {
 
@@ -38,42 +34,18 @@ inline Config tiny_config() {
 // Of one run, equal on all ranks.
 struct RunResult {
   std::vector<StepReport> steps;
-  std::map<std::string, std::vector<double>> weights, moment1,
-      moment2;                                           // logical parameters, row-major, after the last step
-  std::map<std::string, std::vector<double>> gradients;  // of the last step, summed over tokens
+  Parameters weights, moment1, moment2;  // after the last step
+  Parameters gradients;                  // of the last step, summed over tokens
 };
 
 namespace internal {
 
-inline double element(const Tensor& flat, std::int64_t i) {
-  return flat.dtype == DType::float64 ? flat.as<double>()[i] : static_cast<double>(flat.as<float>()[i]);
-}
-
-inline void place(std::map<std::string, std::vector<double>>& into, const ParameterLayout& parameter,
-                  const Box& box, const Tensor& data) {
-  std::vector<double>& whole = into[parameter.name];
-  whole.resize(static_cast<std::size_t>(parameter.numel()), std::nan(""));
-  std::int64_t i = 0;
-  for (std::int64_t row = box.offset[0]; row < box.offset[0] + box.extent[0]; ++row)
-    for (std::int64_t col = box.offset[1]; col < box.offset[1] + box.extent[1]; ++col)
-      whole[static_cast<std::size_t>(row * parameter.shape[1] + col)] = element(data, i++);
-}
-
-inline void collect(const Training& t, RunResult& result) {
-  for (int g = 0; g < t.groups->count(); ++g) {
-    const GroupShard& shard = t.groups->shard(g);
-    for (const FlatBox& piece :
-         boxes_of_range(t.groups->layout(g), shard.begin, shard.begin + shard.master.dims[0])) {
-      const ParameterLayout& parameter = t.table[static_cast<std::size_t>(piece.parameter)];
-      const auto part = [&](const Tensor& flat) {
-        return flat.slice(0, piece.offset, piece.offset + piece.box.numel());
-      };
-      place(result.weights, parameter, piece.box, part(shard.master));
-      place(result.moment1, parameter, piece.box, part(shard.moment1));
-      place(result.moment2, parameter, piece.box, part(shard.moment2));
-      place(result.gradients, parameter, piece.box, part(shard.gradient));
-    }
-  }
+inline void collect(const Trainer& trainer, RunResult& result) {
+  const std::vector<StateEntry> state = trainer.state_entries();
+  place(state, "weight", result.weights);
+  place(state, "moment1", result.moment1);
+  place(state, "moment2", result.moment2);
+  place(trainer.gradient_entries(), "gradient", result.gradients);
 }
 
 }  // namespace internal
@@ -102,7 +74,7 @@ inline void train_rank(Communicator& world, const Config& config, Collected& col
   while (!trainer.finished()) steps.push_back(trainer.step());
   const std::lock_guard lock(collected.mutex);
   collected.result.steps = steps;
-  internal::collect(*training, collected.result);
+  internal::collect(trainer, collected.result);
 }
 
 inline RunResult train_locally(const Config& config, int ranks, int threads = 1,
@@ -111,30 +83,6 @@ inline RunResult train_locally(const Config& config, int ranks, int threads = 1,
   run_local_ranks(ranks,
                   [&](Communicator& world) { train_rank(world, config, collected, threads, prepare); });
   return collected.result;
-}
-
-// DESIGN's "relative": the larger of the ratio of norms and the ratio of maxima, over all parameters; the
-// worst one is named.
-struct Distance {
-  double value = 0;
-  std::string parameter;
-};
-inline Distance distance(const std::map<std::string, std::vector<double>>& a,
-                         const std::map<std::string, std::vector<double>>& b) {
-  Distance worst;
-  for (const auto& [name, x] : a) {
-    const std::vector<double>& y = b.at(name);
-    double squares = 0, reference = 0, maximum = 0, largest = 0;
-    for (std::size_t i = 0; i < y.size(); ++i) {
-      squares += (x[i] - y[i]) * (x[i] - y[i]);
-      reference += y[i] * y[i];
-      maximum = std::max(maximum, std::abs(x[i] - y[i]));
-      largest = std::max(largest, std::abs(y[i]));
-    }
-    const double value = std::max(std::sqrt(squares / reference), maximum / largest);
-    if (!(value <= worst.value)) worst = {.value = value, .parameter = name};
-  }
-  return worst;
 }
 
 }  // namespace drover::testing
