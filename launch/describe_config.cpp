@@ -295,7 +295,7 @@ void describe_axes(Fields& fields, ParallelConfig& c) {
 void describe_parallel(Fields& fields, ParallelConfig& c) {
   describe_axes(fields, c);
   fields.add("schedule", c.schedule,
-             {.meaning = "order of microbatches in a pipeline: 1f1b, gpipe",
+             {.meaning = "order of microbatches in a pipeline: gpipe, 1f1b, interleaved, zb-h1, zb-v, csv",
               .on_resume = OnResume::may_change,
               .elsewhere = "pipeline_parallel_schedule pp_engine"});
   fields.add("virtual_stages", c.virtual_stages,

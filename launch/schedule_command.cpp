@@ -6,10 +6,13 @@
 #include <memory>
 #include <optional>
 
-#include "core/filesystem.h"
+#include "data/assignment.h"
 #include "launch/commands.h"
+#include "launch/run_config.h"
+#include "parallel/mesh.h"
 #include "parallel/schedule_csv.h"
 #include "parallel/schedule_draw.h"
+#include "train/training.h"
 
 namespace drover {
 
@@ -25,6 +28,7 @@ it is split, I that of inputs and W that of weights; dots are waiting. Ranks wit
   drover schedule --schedule zb-v --pipeline 4 --microbatches 8 --costs 2,2,1
   drover schedule --schedule interleaved --pipeline 4 --virtual-stages 2 --microbatches 16 --transfer 0.5
     messages of half a forward; --run-length 6 hides them, since a microbatch is no longer due again at once
+  drover schedule configs/llama3-405b.yaml --ranks 16384 --svg 405b.svg
 
 Schedules (parallel.schedule): gpipe; 1f1b; interleaved (several stages a rank, --run-length microbatches of one at
 a time); zb-h1 (1f1b's memory, a third of its waiting); zb-v (two stages a rank in a V); csv (--schedule-file). A CSV
@@ -34,8 +38,10 @@ has one line per rank, words STAGE KIND MICROBATCH separated by commas, stages c
 --csv writes one from any schedule, to start from.)";
 
 struct Arguments {
+  ConfigSource config;  // without a path: the options say it all
+  int ranks = 1;
   std::string schedule = "1f1b", file, svg, csv;
-  int pipeline = 1, microbatches = 1;
+  int pipeline = 1, microbatches = 0;  // 0: not given
   std::optional<int> virtual_stages, run_length;
   std::vector<double> costs = {1, 1, 1};
   double transfer = 0;
@@ -43,11 +49,47 @@ struct Arguments {
 
 constexpr std::int64_t kMostFileBytes = 64 << 20;
 
+// Of one data-parallel rank. Phases with other batches have other numbers; the first is drawn.
+int microbatches_of_first_phase(const Config& config, const Mesh& mesh) {
+  std::vector<std::int64_t> counts;
+  for (const Phase& phase : sampler_phases(config))
+    counts.push_back(microbatches_of(phase.rows(), mesh.data_ranks(),
+                                     static_cast<int>(config.train.microbatch_sequences)));
+  const std::int64_t most = *std::max_element(counts.begin(), counts.end());
+  if (most > counts[0])
+    std::printf("the first phase, of %d microbatches; later ones have up to %d (--microbatches)\n\n",
+                static_cast<int>(counts[0]), static_cast<int>(most));
+  return static_cast<int>(counts[0]);
+}
+
+// Layouts are drawn whether or not this build can run them.
+Mesh mesh_of(const ParallelConfig& p, int ranks) {
+  const auto size = [](std::int64_t value) { return static_cast<int>(value); };
+  return Mesh::fitting(ranks, {.tensor = size(p.tensor),
+                               .context = size(p.context),
+                               .pipeline = size(p.pipeline),
+                               .shard = size(p.shard),
+                               .replicate = size(p.replicate)});
+}
+
+void take_from_config(FileSystem& files, Arguments& arguments) {
+  const Config config = read_run_config(files, arguments.config).config;
+  const ParallelConfig& parallel = config.parallel;
+  arguments.schedule = parallel.schedule;
+  arguments.file = parallel.schedule_file;
+  arguments.pipeline = static_cast<int>(parallel.pipeline);
+  arguments.virtual_stages = static_cast<int>(parallel.virtual_stages);
+  if (parallel.run_length) arguments.run_length = static_cast<int>(*parallel.run_length);
+  if (arguments.microbatches == 0)
+    arguments.microbatches = microbatches_of_first_phase(config, mesh_of(parallel, arguments.ranks));
+}
+
 // A CSV says for itself how many ranks and microbatches it is for.
 PipelineSchedule schedule_of(FileSystem& files, const Arguments& arguments) {
   const Schedule schedule = schedule_named(arguments.schedule);
   if ((schedule == Schedule::csv) == arguments.file.empty())
-    throw usage_error("--schedule csv and --schedule-file go together");
+    throw usage_error(
+        "--schedule csv and --schedule-file go together (parallel.schedule, parallel.schedule_file)");
   if (schedule == Schedule::csv)
     return read_schedule_csv(read_text(files, arguments.file, kMostFileBytes), arguments.file);
   return make_schedule({.schedule = schedule,
@@ -78,8 +120,10 @@ void write(FileSystem& files, const std::string& path, const std::string& text) 
   std::printf("wrote %s\n", path.c_str());
 }
 
-Exit run(const Arguments& arguments) {
+Exit run(Arguments arguments) {
   PosixFileSystem files;
+  if (!arguments.config.path.empty()) take_from_config(files, arguments);
+  arguments.microbatches = std::max(arguments.microbatches, 1);
   check_drawable(arguments);
   const PipelineSchedule schedule = schedule_of(files, arguments);
   const Simulation simulation = simulate(
@@ -94,17 +138,35 @@ Exit run(const Arguments& arguments) {
   return Exit::done;
 }
 
-void add_schedule_options(CLI::App& verb, Arguments& arguments) {
-  verb.add_option("--schedule", arguments.schedule, "gpipe, 1f1b, interleaved, zb-h1, zb-v or csv")
-      ->capture_default_str();
-  verb.add_option("--pipeline", arguments.pipeline, "pipeline ranks")->capture_default_str();
+void add_config_options(CLI::App& verb, Arguments& arguments) {
+  CLI::Option* const config =
+      verb.add_option("CONFIG", arguments.config.path, "YAML file of a run, for its keys");
+  verb.add_option("--ranks", arguments.ranks, "of the whole run, with CONFIG")
+      ->capture_default_str()
+      ->needs(config);
+  verb.add_option("--set", arguments.config.overrides, "other values, with CONFIG: section.key=value ...")
+      ->needs(config);
   verb.add_option("--microbatches", arguments.microbatches, "of a step, on each data-parallel rank")
-      ->capture_default_str();
+      ->check(CLI::PositiveNumber)
+      ->default_str("1, or from CONFIG");
+}
+
+// What the keys of CONFIG say.
+void add_key_options(CLI::App& verb, Arguments& arguments) {
+  CLI::Option* const config = verb.get_option("CONFIG");
+  verb.add_option("--schedule", arguments.schedule, "gpipe, 1f1b, interleaved, zb-h1, zb-v or csv")
+      ->capture_default_str()
+      ->excludes(config);
+  verb.add_option("--pipeline", arguments.pipeline, "pipeline ranks")
+      ->capture_default_str()
+      ->excludes(config);
   verb.add_option("--virtual-stages", arguments.virtual_stages, "stages of each rank")
-      ->default_str("what the schedule needs");
+      ->default_str("what the schedule needs")
+      ->excludes(config);
   verb.add_option("--run-length", arguments.run_length, "consecutive microbatches of one stage, Llama 3's N")
-      ->default_str("--pipeline");
-  verb.add_option("--schedule-file", arguments.file, "the CSV, with --schedule csv");
+      ->default_str("--pipeline")
+      ->excludes(config);
+  verb.add_option("--schedule-file", arguments.file, "the CSV, with --schedule csv")->excludes(config);
 }
 
 }  // namespace
@@ -113,7 +175,8 @@ void add_schedule_command(CLI::App& app, Verb& chosen) {
   const auto arguments = std::make_shared<Arguments>();
   CLI::App* const verb = app.add_subcommand("schedule", "show the order in which pipeline ranks compute");
   verb->footer(kHelp);
-  add_schedule_options(*verb, *arguments);
+  add_config_options(*verb, *arguments);
+  add_key_options(*verb, *arguments);
   verb->add_option("--costs", arguments->costs,
                    "of a microbatch: forward, backward of inputs, and of weights")
       ->delimiter(',')

@@ -10,6 +10,7 @@ import unittest
 import xml.etree.ElementTree
 
 DROVER = os.environ["DROVER_BIN"]
+SOURCE = pathlib.Path(os.environ["DROVER_SOURCE_DIR"])
 
 
 def schedule(*arguments):
@@ -30,6 +31,7 @@ class ScheduleCommand(unittest.TestCase):
         examples = re.findall(r"^  drover schedule (.+)$", text, re.MULTILINE)
         self.assertGreater(len(examples), 3)
         with tempfile.TemporaryDirectory() as folder:
+            (pathlib.Path(folder) / "configs").symlink_to(SOURCE / "configs")
             for example in examples:
                 done = subprocess.run([DROVER, "schedule", *example.split()], cwd=folder, text=True,
                                       capture_output=True, check=False)
@@ -59,6 +61,18 @@ class ScheduleCommand(unittest.TestCase):
         name = "{http://www.w3.org/2000/svg}"
         self.assertEqual(root.tag, name + "svg")
         self.assertEqual(len(root.findall(f"{name}rect/{name}title")), 3 * 5 * 3)
+
+    def test_takes_the_keys_and_microbatches_of_a_configuration(self):
+        config = str(SOURCE / "configs" / "llama3-405b.yaml")
+        done = schedule(config, "--ranks", "16384")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertEqual(done.stdout.splitlines()[0],
+                         "the first phase, of 8 microbatches; later ones have up to 16 (--microbatches)")
+        self.assertIn("interleaved: 16 ranks, 8 microbatches, 8 stages a rank", done.stdout)
+        done = schedule(config, "--ranks", "16384", "--microbatches", "16", "--set", "parallel.schedule=gpipe")
+        self.assertEqual(done.stdout.splitlines()[0], "gpipe: 16 ranks, 16 microbatches, 8 stages a rank")
+        self.assertIn("excludes --schedule", schedule(config, "--schedule", "gpipe").stderr)
+        self.assertEqual(schedule(config, "--ranks", "100").returncode, 2)
 
     def test_what_does_not_fit_ends_with_code_2_or_3_and_the_key(self):
         done = schedule("--pipeline", "2", "--virtual-stages", "3")
