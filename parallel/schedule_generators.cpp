@@ -57,16 +57,15 @@ Timeline gpipe(const ScheduleOptions& o, bool split) {
 }
 
 // The chunk of each action of a rank, in the order of its forwards (or, `reversed`, of its backwards): microbatches
-// are cut into groups, and a group passes all chunks before the next starts. A group below `ranks` microbatches
-// would come back around the pipeline later than the next chunk needs it, and with few enough of them the 1F1B phase
-// would wait for itself; so groups are as many as N asks for, or as few as keep them at that size. That takes any
-// number of microbatches, and a group may then exceed N.
+// are cut into equal groups of about N, and a group passes all chunks before the next starts. A group of fewer than
+// `ranks` microbatches would come back around the pipeline later than the next chunk needs it, and with few enough of
+// them the 1F1B phase would wait for itself; so a rest below `ranks` makes no group of its own. That takes any number
+// of microbatches.
 class Groups {
  public:
-  explicit Groups(const ScheduleOptions& o, int run_length)
-      : chunks_(o.chunks), microbatches_(o.microbatches) {
-    count_ = (microbatches_ + run_length - 1) / run_length;
-    if (microbatches_ / count_ < o.ranks) count_ = std::max(1, microbatches_ / o.ranks);
+  Groups(const ScheduleOptions& o, int run_length) : chunks_(o.chunks), microbatches_(o.microbatches) {
+    const int whole = microbatches_ / run_length, rest = microbatches_ % run_length;
+    count_ = std::max(1, whole + (rest >= o.ranks ? 1 : 0));
   }
   int largest() const { return (microbatches_ + count_ - 1) / count_; }
 

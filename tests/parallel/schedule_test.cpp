@@ -76,7 +76,7 @@ TEST_CASE("interleaved takes any number of microbatches and any run length from 
   for (int ranks : {1, 2, 3, 4, 8})
     for (int chunks : {1, 2, 5})
       for (int microbatches = 1; microbatches <= 20; ++microbatches)
-        for (int run_length : {ranks, ranks + 1, ranks + 3, 2 * ranks, 50})
+        for (int run_length : {ranks, ranks + 1, ranks + 3, 2 * ranks, 2 * ranks + 1, 50})
           run({.schedule = Schedule::interleaved,
                .ranks = ranks,
                .chunks = chunks,
@@ -94,6 +94,21 @@ TEST_CASE("interleaved runs N microbatches of a chunk at a time") {
   CHECK(timeline(options, 1) ==
         "0F0 0F1 0F2 1F0 1B0 1F1 1B1 1F2 1B2 0F3 0B0 0F4 0B1 0F5 0B2 1F3 1B3 1F4 1B4 1F5 1B5 0B3 0B4 0B5");
   CHECK(longest_run(make_schedule(options).timelines[1], 3) == 3);
+}
+
+TEST_CASE(
+    "interleaved spreads a rest below the number of ranks over the other groups, and keeps a larger one") {
+  const auto forwards = [](int microbatches) {
+    const PipelineSchedule schedule = forward_of(make_schedule({.schedule = Schedule::interleaved,
+                                                                .ranks = 2,
+                                                                .chunks = 2,
+                                                                .microbatches = microbatches,
+                                                                .run_length = 3}));
+    return describe(schedule.timelines[0]);
+  };
+  CHECK(forwards(4) == "0F0 0F1 0F2 0F3 1F0 1F1 1F2 1F3");
+  CHECK(forwards(5) == "0F0 0F1 0F2 1F0 1F1 1F2 0F3 0F4 1F3 1F4");
+  CHECK(forwards(7) == "0F0 0F1 0F2 0F3 1F0 1F1 1F2 1F3 0F4 0F5 0F6 1F4 1F5 1F6");
 }
 
 TEST_CASE("interleaved wastes (PP - 1) / (V M) of compute where PP divides M") {
