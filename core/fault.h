@@ -1,7 +1,7 @@
 // Known bugs of parallel training, planted on purpose: `drover verify --inject FAULT` shows that a comparison
 // with one process finds them. Production code asks at the line where the bug would be, behind one branch:
 //
-//   if (injects(exec.faults, Fault::gradient_not_summed_over_replicas)) ...
+//   if (injects(exec.faults, Fault::positions_from_piece)) ...
 //
 // A normal run has no FaultInjection, and the branch is a test of a null pointer.
 #pragma once
@@ -14,21 +14,13 @@
 namespace drover {
 
 enum class Fault : std::uint8_t {
-  gradient_not_summed_over_group,
-  gradient_not_summed_over_replicas,
-  loss_normalised_per_rank,
-  tied_use_overwritten,
-  saved_of_another_microbatch,
   segment_edge_off_by_one,
-  norm_counts_replicas,
-  stale_gathered_weight,
-  last_microbatch_dropped,
-  bfloat16_accumulation,
+  positions_from_piece,
 };
 
 struct FaultInfo {
   Fault fault{};
-  std::string_view name;     // "gradient-not-summed-over-group"
+  std::string_view name;     // "segment-edge-off-by-one"
   std::string_view meaning;  // one line
   std::string_view needs;    // the layouts on which its line runs
 };

@@ -13,9 +13,10 @@ Buffer key_orders(Memory& memory, std::int64_t max_tokens, int context_ranks) {
 }  // namespace
 
 BatchBuffer::BatchBuffer(Memory& memory, std::int64_t max_length, std::int64_t max_tokens,
-                         const ContextShare& share)
+                         const ContextShare& share, FaultInjection* faults)
     : max_tokens_(max_tokens),
       share_(share),
+      faults_(faults),
       buffer_(memory, 3 * max_tokens * size_of(DType::int32), MemoryCategory::data),
       key_orders_(key_orders(memory, max_tokens, share.ranks)),
       cutter_(share.ranks, share.pieces, max_length) {
@@ -63,8 +64,13 @@ void BatchBuffer::append_row(const TokenSource& source, std::span<const Piece> d
 }
 
 void BatchBuffer::append_run(const TokenSource& source, const Run& run, std::int64_t row_begin) {
-  write_run(source, run, views(used_, run.tokens.length));
+  Run counted = run;
+  if (run.begin > run.document_begin && injects(faults_, Fault::positions_from_piece))
+    counted.document_begin = run.begin;
+  write_run(source, counted, views(used_, run.tokens.length));
   segments_.push_back(segment_of(run, used_ - begin_, row_begin));
+  Segment& segment = segments_.back();
+  if (segment.kv_begin > 0 && injects(faults_, Fault::segment_edge_off_by_one)) --segment.kv_begin;
   valid_targets_ += valid_targets(run);
   used_ += run.tokens.length;
 }

@@ -13,6 +13,7 @@
 #include <span>
 #include <vector>
 
+#include "core/fault.h"
 #include "core/memory.h"
 #include "data/batch.h"
 #include "data/segments.h"
@@ -24,7 +25,7 @@ class BatchBuffer {
   // For rows of at most max_length tokens, and at most max_tokens packed tokens of this context rank, of all
   // microbatches together; `memory` is host memory and outlives this.
   BatchBuffer(Memory& memory, std::int64_t max_length, std::int64_t max_tokens,
-              const ContextShare& share = {});
+              const ContextShare& share = {}, FaultInjection* faults = nullptr);
 
   void clear();
   // A row of `length` tokens, a multiple of CP. Where the documents are shorter, token 0 without targets
@@ -41,6 +42,7 @@ class BatchBuffer {
 
   std::int64_t max_tokens_;
   ContextShare share_;
+  FaultInjection* faults_;
   Buffer buffer_;      // [3, max_tokens] int32: tokens, targets, positions
   Buffer key_orders_;  // [2, CP x max_tokens] int32: key_order, gathered_order; empty without CP
   ContextCutter cutter_;

@@ -15,6 +15,7 @@
 #include <memory>
 #include <vector>
 
+#include "core/fault.h"
 #include "core/memory.h"
 #include "data/batch.h"
 #include "data/context_pieces.h"
@@ -30,7 +31,8 @@ struct LoaderOptions {
   int data_rank = 0;
   int data_ranks = 1;  // replicate x shard
   int microbatch_sequences = 1;
-  ContextShare context;  // every row of this data rank is shared by context.ranks ranks
+  ContextShare context;              // every row of this data rank is shared by context.ranks ranks
+  FaultInjection* faults = nullptr;  // core/fault.h; outlives the loader
 };
 
 class Loader {

@@ -30,7 +30,7 @@ std::int64_t largest(std::span<const Phase> phases, Size size_of_phase) {
 }  // namespace
 
 StepBuffer::StepBuffer(Memory& memory, const StepReader& reader)
-    : tokens(memory, reader.max_sequence_length(), reader.max_tokens(), reader.context()) {
+    : tokens(memory, reader.max_sequence_length(), reader.max_tokens(), reader.context(), reader.faults()) {
   microbatches.reserve(reader.max_microbatches());
 }
 
@@ -39,6 +39,7 @@ StepReader::StepReader(const LoaderOptions& options)
       data_ranks_(options.data_ranks),
       microbatch_sequences_(options.microbatch_sequences),
       context_(options.context),
+      faults_(options.faults),
       sampler_(options.phases),
       feeds_(open_feeds(options)),
       assigner_(options.data_ranks, options.microbatch_sequences) {

@@ -32,6 +32,7 @@ class StepReader {
 
   const Sampler& sampler() const { return sampler_; }
   const ContextShare& context() const { return context_; }
+  FaultInjection* faults() const { return faults_; }
   // Over all phases, of one rank.
   std::int64_t max_sequence_length() const;
   std::int64_t max_tokens() const;
@@ -49,6 +50,7 @@ class StepReader {
 
   int data_rank_, data_ranks_, microbatch_sequences_;
   ContextShare context_;
+  FaultInjection* faults_;
   Sampler sampler_;
   std::vector<std::unique_ptr<Feed>> feeds_;
   RowAssigner assigner_;

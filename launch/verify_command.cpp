@@ -25,7 +25,7 @@ the weights (docs/verify.md). A row a layout; a layout that cannot be run is ref
   drover verify configs/verify.yaml --layouts tp2.cp2:zero3,pp4:zb-v
   drover verify configs/verify.yaml --layouts all --ranks 1,2,4,8 --report verify.json
   mpirun -n 4 drover verify configs/verify.yaml --comm mpi --ranks 4
-  drover verify configs/verify.yaml --layouts shard2.rep2 --inject norm-counts-replicas
+  drover verify configs/verify.yaml --layouts shard2.rep2 --inject segment-edge-off-by-one
 
 A layout is written tp2.cp2.pp2.shard2.rep2:zb-h1:zero3:v2:n4: axes (those of 1 may be left out), schedule (gpipe, 1f1b,
 interleaved, zb-h1, zb-v; 1f1b), ZeRO policy (the configuration's), chunks of a rank (2 for interleaved and zb-v, else

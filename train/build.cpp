@@ -44,14 +44,15 @@ ContextShare context_share(const Training& t) {
           .pieces = context_pieces_named(t.config.parallel.context_pieces)};
 }
 
-LoaderOptions loader_options(const Training& t) {
+LoaderOptions loader_options(const Training& t, FaultInjection* faults) {
   LoaderOptions options{.phases = sampler_phases(t.config),
                         .feed = {.seed = static_cast<std::uint64_t>(t.config.run.seed),
                                  .region_tokens = t.config.data.region_tokens},
                         .data_rank = t.mesh.data_rank(t.at),
                         .data_ranks = t.mesh.data_ranks(),
                         .microbatch_sequences = static_cast<int>(t.config.train.microbatch_sequences),
-                        .context = context_share(t)};
+                        .context = context_share(t),
+                        .faults = faults};
   for (const auto& source : t.sources) options.sources.push_back(source.get());
   return options;
 }
@@ -141,7 +142,7 @@ std::unique_ptr<Training> build_training(const Config& config, const Platform& p
   auto t = start(config, platform);
   t->sources = open_sources(config, platform.files);
   t->holdout_source = open_holdout(config, platform.files);
-  t->loader = std::make_unique<Loader>(platform.host, loader_options(*t));
+  t->loader = std::make_unique<Loader>(platform.host, loader_options(*t, platform.faults));
   t->holdout = make_holdout(*t, platform.host);
   add_stage(*t, platform, stage_options(*t, t->loader->max_microbatch_tokens()),
             t->loader->max_microbatches(), t->loader->microbatch_sizes());

@@ -1,0 +1,125 @@
+// Every planted fault is caught, with a parameter's name, on every layout that its line runs on; without it the
+// same layouts pass.
+#include <set>
+
+#include "tests/support/local_training.h"
+#include "tests/support/test_support.h"
+#include "train/verify.h"
+
+namespace drover::testing {
+namespace {
+
+// Tied, gradients clipped, several microbatches a rank.
+Config subject() {
+  Config config = tiny_config();
+  config.model.tie_word_embeddings = true;
+  config.train.microbatch_sequences = 1;
+  config.train.batch_tokens = config.train.sequence_length * 8;
+  config.optimizer.clip_norm = 0.05;
+  return config;
+}
+
+struct Case {
+  Fault fault;
+  const char* layouts;
+};
+constexpr std::array kCases{
+    Case{Fault::segment_edge_off_by_one, "tp1,shard2:zero1,rep2,shard2.rep2:zero3"},
+};
+
+PosixFileSystem files;
+std::optional<VerifyRun> run_local(int ranks, const VerifyWork& work) {
+  return record_local_run(ranks, files, work);
+}
+
+}  // namespace
+
+TEST_CASE("without a fault the layouts that faults are planted in pass") {
+  const Verifier verifier(subject(), run_local, {});
+  CHECK(verifier.trivialities().empty());
+  std::set<std::string> layouts;
+  for (const Case& c : kCases)
+    for (const VerifyLayout& layout : parse_layouts(c.layouts)) layouts.insert(describe(layout));
+  for (const std::string& layout : layouts) {
+    INFO(layout);
+    CHECK(verifier.verify(parse_layout(layout)).outcome == VerifyOutcome::passed);
+  }
+}
+
+TEST_CASE("every planted fault is caught and a parameter named on every layout that has its axis") {
+  for (const Case& c : kCases) {
+    const Verifier verifier(subject(), run_local, {.fault = c.fault});
+    for (const VerifyLayout& layout : parse_layouts(c.layouts)) {
+      INFO(name_of(c.fault) << " on " << describe(layout));
+      CHECK(verifier.verify(layout).catches_fault());
+    }
+  }
+}
+
+TEST_CASE("every known fault has a name and a meaning") {
+  for (const FaultInfo& info : known_faults()) {
+    INFO(info.name);
+    CHECK(fault_named(info.name) == info.fault);
+    CHECK(name_of(info.fault) == info.name);
+    CHECK(!info.meaning.empty());
+  }
+}
+
+TEST_CASE("a fault whose line did not run is not exercised, which is no pass") {
+  const Verifier verifier(subject(), run_local, {.fault = Fault::positions_from_piece});
+  const VerifyRow row = verifier.verify(parse_layout("shard2"));
+  CHECK(row.outcome == VerifyOutcome::not_exercised);
+  CHECK(row.breaches.empty());
+  const std::array rows{row};
+  CHECK(exit_of(count(rows), false, true) == Exit::internal);
+}
+
+TEST_CASE("a run that throws is a failed row with the message, and what is no layout here a refused one") {
+  const VerifyRunner throws = [](int ranks, const VerifyWork& work) -> std::optional<VerifyRun> {
+    if (ranks == 2) throw CommError("rank 1 did not arrive", 1, 7);
+    return run_local(ranks, work);
+  };
+  const Verifier verifier(subject(), throws, {});
+  const VerifyRow failed = verifier.verify(parse_layout("shard2"));
+  CHECK(failed.outcome == VerifyOutcome::failed);
+  REQUIRE(failed.breaches.size() == 1);
+  CHECK(failed.breaches[0].text == "rank 1 did not arrive");
+  CHECK(!failed.catches_fault());
+  const VerifyRow refused = verifier.verify(parse_layout("tp5"));  // of 3 heads
+  CHECK(refused.outcome == VerifyOutcome::refused);
+  CHECK(refused.refusal.find("tensor") != std::string::npos);
+  const Verifier ends(subject(), throws, {.survives_throw = false});
+  CHECK_THROWS_AS(ends.verify(parse_layout("shard2")), CommError);
+}
+
+TEST_CASE("float32 and bfloat16 layouts pass by their tolerances") {
+  for (const char* dtype : {"float32", "bfloat16"}) {
+    INFO(dtype);
+    Config config = subject();
+    config.train.dtype = dtype;
+    const Verifier verifier(config, run_local, {});
+    for (const char* layout : {"tp1", "shard3:zero1", "shard2.rep2:zero3"}) {
+      const VerifyRow row = verifier.verify(parse_layout(layout));
+      INFO(layout << ": " << (row.breaches.empty() ? "" : row.breaches[0].text));
+      CHECK(row.outcome == VerifyOutcome::passed);
+    }
+  }
+}
+
+TEST_CASE("two ranks record the traffic, balance and memory of a layout, and the hash of a checkpoint") {
+  Config config = with_layout(subject(), parse_layout("shard2:zero1"));
+  const VerifyRun run = record_local_run(2, files, {.config = config, .steps = 2});
+  const std::int64_t bytes =
+      2 * 2 * 8 * (count_parameters(config.model).total / 2);  // 2 ranks, 2 steps, one half of the weights
+  const std::int64_t group = run.cost.sent[3];
+  // Gathered once and reduced once a step, shards padded to whole lines.
+  CHECK(group >= 2 * bytes);
+  CHECK(group < 2 * bytes * 11 / 10);
+  CHECK(run.cost.balance >= 1);
+  CHECK(run.cost.balance < 2);
+  CHECK(run.cost.peak_bytes > 3 * bytes / 4);
+  CHECK(run.weight_hash.size() == 32);
+  CHECK(run.record.unequal_copies.empty());
+}
+
+}  // namespace drover::testing
