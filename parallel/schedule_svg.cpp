@@ -118,11 +118,12 @@ class Svg {
     double busy = 0;
     for (const SimulatedRank& rank : simulation.ranks) busy += rank.busy;
     const double all = simulation.step * static_cast<double>(simulation.ranks.size());
+    const double wait = simulation.idle_in_span();
     out_ << text_at(20, 32, "head", headline(drawing_))
-         << text_at(
-                20, 52, "sub",
-                cat("the step takes ", px(simulation.step), "; ranks compute ", percent(busy, all),
-                    " of it; a rank waits at most ", px(simulation.idle_in_span()), " inside its own span"));
+         << text_at(20, 52, "sub",
+                    cat("the step takes ", px(simulation.step), "; ranks compute ", percent(busy, all),
+                        " of it; ", wait > 0 ? cat("a rank waits up to ", px(wait)) : "no rank waits",
+                        " inside its own span"));
     draw_legend();
   }
 
@@ -168,7 +169,7 @@ class Svg {
     for (const SlotCount& slots : of.slots) saved += slots.saved;
     const double idle = drawing_.simulation.idle_of_step(static_cast<int>(rank));
     out_ << text_at(x(drawing_.simulation.step) + 12, y + 18.5, "side",
-                    cat("idle ", px(idle), " · ", saved, " in flight"));
+                    cat("idle ", px(idle), " · ", saved, " slots"));
   }
 
   void draw_action(std::size_t rank, const TimedAction& timed, double y) {

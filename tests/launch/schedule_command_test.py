@@ -62,6 +62,13 @@ class ScheduleCommand(unittest.TestCase):
         self.assertEqual(root.tag, name + "svg")
         self.assertEqual(len(root.findall(f"{name}rect/{name}title")), 3 * 5 * 3)
 
+    def test_the_picture_in_docs_is_the_one_that_is_drawn_today(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / "picture.svg"
+            schedule("--schedule", "zb-v", "--pipeline", "4", "--microbatches", "8", "--svg", str(path))
+            self.assertEqual(path.read_text(encoding="utf-8"),
+                             (SOURCE / "docs" / "schedule_zb_v.svg").read_text(encoding="utf-8"))
+
     def test_takes_the_keys_and_microbatches_of_a_configuration(self):
         config = str(SOURCE / "configs" / "llama3-405b.yaml")
         done = schedule(config, "--ranks", "16384")
