@@ -207,12 +207,20 @@ class Machine {
   }
 
   void check_complete() const {
+    const int wanted = has_backward() ? 3 : 1;
     const auto missing =
-        std::find_if(progress_.begin(), progress_.end(), [](int progress) { return progress != 3; });
+        std::find_if(progress_.begin(), progress_.end(), [&](int progress) { return progress != wanted; });
     if (missing == progress_.end()) return;
     const auto at = static_cast<int>(missing - progress_.begin());
     throw Error(Exit::internal, cat("schedule: stage ", at / schedule_.microbatches,
                                     " never ends microbatch ", at % schedule_.microbatches));
+  }
+
+  bool has_backward() const {
+    const auto is_backward = [](const Action& action) { return action.kind != ActionKind::forward; };
+    return std::any_of(schedule_.timelines.begin(), schedule_.timelines.end(), [&](const Timeline& timeline) {
+      return std::any_of(timeline.begin(), timeline.end(), is_backward);
+    });
   }
 
   void report(int rank) {

@@ -44,9 +44,9 @@ struct Simulation {
   }
 };
 
-// Throws Error naming rank and action unless every microbatch passes every stage once forward and once backward (B, or
-// I and then W), each with the data of that microbatch from the stage before or behind it, and all ranks come to
-// their end.
+// Throws Error naming rank and action unless every microbatch passes every stage once forward and (unless the schedule
+// is all forward) once backward (B, or I and then W), each with the data of that microbatch from the stage before or
+// behind it, and all ranks come to their end.
 Simulation simulate(const PipelineSchedule& schedule, const SimulationCosts& costs = {});
 // The same with these programs, one per rank.
 Simulation simulate(const PipelineSchedule& schedule, const std::vector<PipelineProgram>& programs,

@@ -1,5 +1,7 @@
 #include "parallel/schedule_csv.h"
 
+#include <random>
+
 #include "core/error.h"
 #include "parallel/schedule_simulate.h"
 #include "tests/support/test_support.h"
@@ -84,6 +86,26 @@ TEST_CASE("a stage number beyond all others allocates nothing for those between"
   CHECK(
       starts(refusal("2147483647F0,2147483647B0\n"), "s.csv:1: there is a stage 2147483647 and no stage 0"));
   CHECK(starts(refusal("0F2147483647,0B0\n"), "s.csv:1: microbatch 2147483647 in a file of 2 actions"));
+}
+
+TEST_CASE("a file with damaged bytes is read as a schedule that runs, or refused as input: 3000 draws") {
+  const std::string good =
+      schedule_csv(make_schedule({.schedule = Schedule::zb_v, .ranks = 2, .chunks = 2, .microbatches = 3}));
+  constexpr std::string_view kBytes = "0123456789FBIW,\n#- \0x";
+  std::mt19937 random(7);
+  int refused = 0;
+  for (int draw = 0; draw < 3000; ++draw) {
+    std::string text = good;
+    for (int i = 0; i < 1 + draw % 3; ++i) text[random() % text.size()] = kBytes[random() % kBytes.size()];
+    try {
+      simulate(read_schedule_csv(text, "s.csv"));
+    } catch (const Error& error) {
+      CHECK(error.exit() == Exit::input);
+      ++refused;
+    }
+  }
+  CHECK(refused > 2000);
+  CHECK(refused < 3000);
 }
 
 TEST_CASE("a file must fit the run: ranks, stages a rank, microbatches") {

@@ -201,11 +201,18 @@ TEST_CASE("placements invert: round robin and V") {
   CHECK_THROWS_AS(Placement({{.rank = 0, .chunk = 0}, {.rank = 0, .chunk = 0}}), Error);
 }
 
-TEST_CASE("evaluation keeps the order of forwards and nothing else") {
+TEST_CASE("evaluation keeps the order of forwards and nothing else, and is complete") {
   const PipelineSchedule forward =
       forward_of(make_schedule({.schedule = Schedule::zb_h1, .ranks = 2, .microbatches = 3}));
   CHECK(describe(forward.timelines[0]) == "0F0 0F1 0F2");
   CHECK(programs_of(forward)[1].steps.size() == 6);
+  for (Schedule schedule : kNamed)
+    for (int ranks : {1, 2, 3, 4, 8})
+      for (int microbatches : {1, 5, 16})
+        CHECK_NOTHROW(simulate(forward_of(make_schedule({.schedule = schedule,
+                                                         .ranks = ranks,
+                                                         .chunks = default_chunks(schedule),
+                                                         .microbatches = microbatches}))));
 }
 
 TEST_CASE("what a schedule cannot do is refused with the key and legal values") {
