@@ -256,8 +256,7 @@ void TrainRun::save() {
   state.fingerprint = backend_->describe();
   state.config = write_run_config(config());
   state.attempt = attempt_;
-  std::vector<StateEntry> entries;
-  if (trainer_->writes_state()) entries = trainer_->state_entries();
+  const std::vector<StateEntry> entries = trainer_->state_entries(Trainer::Holders::writer);
   const Clock::time_point start = Clock::now();
   saved_ = save_checkpoint(files_, trainer_->exec(), process_.world(),
                            {.folder = directory_.checkpoints(),

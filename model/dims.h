@@ -2,11 +2,14 @@
 // weights.
 #pragma once
 
+#include <algorithm>
 #include <span>
 
 #include "core/segment.h"
 #include "core/tensor.h"
 #include "model/config.h"
+#include "parallel/context_region.h"
+#include "parallel/tensor_region.h"
 
 namespace drover {
 
@@ -25,20 +28,29 @@ struct BlockDims {
   DType master() const { return master_dtype(compute); }
 };
 
-inline BlockDims block_dims(const ModelConfig& config, DType compute) {
+// `tensor_ranks` divide the model as model/layouts.h checks; where they are more than the kv heads, each holds one.
+inline BlockDims block_dims(const ModelConfig& config, DType compute, int tensor_ranks) {
   return {.hidden = config.hidden_size,
-          .heads = config.num_attention_heads,
-          .kv_heads = config.num_key_value_heads,
+          .heads = config.num_attention_heads / tensor_ranks,
+          .kv_heads = std::max<std::int64_t>(1, config.num_key_value_heads / tensor_ranks),
           .head_size = config.head_size(),
-          .ffn = config.intermediate_size,
+          .ffn = config.intermediate_size / tensor_ranks,
           .epsilon = config.rms_norm_eps,
           .compute = compute};
 }
+
+// How a rank meets the others inside a block: it holds N / TP tokens between products, N inside, and attends to the
+// keys of CP x N.
+struct Regions {
+  TensorRegion tensor;
+  ContextRegion context;
+};
 
 // Where the N packed tokens stand: what attention needs to know of a microbatch.
 struct Sequence {
   Tensor positions;  // [N] int32
   std::span<const Segment> segments;
+  KeyOrder keys;
 
   std::int64_t tokens() const { return positions.dims[0]; }
 };

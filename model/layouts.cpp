@@ -1,5 +1,8 @@
 #include "model/layouts.h"
 
+#include <algorithm>
+#include <set>
+
 #include "core/error.h"
 
 namespace drover {
@@ -117,12 +120,32 @@ std::string group_name(const ModelConfig& config, int group) {
   return cat("layers.", group - 1);
 }
 
+StagePart whole_model(const ModelConfig& config) { return {.begin = 0, .end = config.num_hidden_layers}; }
+
+std::vector<int> groups_of(const ModelConfig& config, std::span<const StagePart> parts) {
+  const GroupIndex index{config.num_hidden_layers};
+  std::set<int> groups;
+  for (const StagePart& part : parts) {
+    if (part.first() || (part.last() && config.tie_word_embeddings)) groups.insert(index.embedding());
+    for (std::int64_t layer = part.begin; layer < part.end; ++layer) groups.insert(index.block(layer));
+    if (part.last()) groups.insert(index.head());
+  }
+  return {groups.begin(), groups.end()};
+}
+
 std::vector<GroupLayout> group_layouts(const ModelConfig& config, const ParameterTable& table,
-                                       int tensor_rank, int tensor_ranks, int shards) {
+                                       std::span<const StagePart> parts, const Cut& cut) {
+  const GroupIndex index{config.num_hidden_layers};
+  const bool holds_first =
+      std::any_of(parts.begin(), parts.end(), [](const auto& part) { return part.first(); });
   std::vector<GroupLayout> layouts;
-  for (int group = 0; group < GroupIndex{config.num_hidden_layers}.count(); ++group)
-    layouts.push_back(
-        flat_layout(group_name(config, group), table, group, tensor_rank, tensor_ranks, shards));
+  for (const int group : groups_of(config, parts)) {
+    GroupLayout layout =
+        flat_layout(group_name(config, group), table, group, cut.tensor_rank, cut.tensor_ranks, cut.shards);
+    layout.in_turn = group != index.embedding() && group != index.head();
+    layout.counted = group != index.embedding() || holds_first;
+    layouts.push_back(std::move(layout));
+  }
   return layouts;
 }
 

@@ -28,8 +28,27 @@ ParameterTable parameter_table(const ModelConfig& config, int tensor_ranks);
 // "embedding", "layers.3", "head"
 std::string group_name(const ModelConfig& config, int group);
 
-// Flat storage of every group, in GroupIndex order, on one tensor-parallel rank.
+// What one stage of a pipeline holds: blocks [begin, end), the embedding before the first stage's and the head behind
+// the last one's.
+struct StagePart {
+  int stage = 0, stages = 1;
+  std::int64_t begin = 0, end = 0;
+
+  bool first() const { return stage == 0; }
+  bool last() const { return stage + 1 == stages; }
+  std::int64_t blocks() const { return end - begin; }
+};
+StagePart whole_model(const ModelConfig& config);
+
+// The groups of a pipeline rank that computes these stages, in GroupIndex order, each once. A tied table is held by
+// the first and the last stage.
+std::vector<int> groups_of(const ModelConfig& config, std::span<const StagePart> parts);
+
+// Flat storage of the groups_of `parts`, in that order, on one tensor-parallel rank.
+struct Cut {
+  int tensor_rank = 0, tensor_ranks = 1, shards = 1;
+};
 std::vector<GroupLayout> group_layouts(const ModelConfig& config, const ParameterTable& table,
-                                       int tensor_rank, int tensor_ranks, int shards);
+                                       std::span<const StagePart> parts, const Cut& cut);
 
 }  // namespace drover

@@ -1,6 +1,9 @@
 // SwiGLU feed-forward: the second half of a block.
 //
 //   gate_up = x Wgu^T; hidden = silu(gate) * up; y = hidden Wdown^T
+//
+// A rank has N / TP tokens of x and y, and its F / TP of the hidden dim for all N between
+// (parallel/tensor_region.h). F below is a rank's.
 #pragma once
 
 #include "model/dims.h"
@@ -20,22 +23,30 @@ struct MlpSaved {
 
 class Mlp {
  public:
-  explicit Mlp(const BlockDims& dims) : dims_(dims) {}
+  // `region` outlives this.
+  Mlp(const BlockDims& dims, TensorRegion& region) : dims_(dims), region_(region) {}
 
-  // x [N, D]; writes both tensors of `saved`. Half of the forward pass: the other half is `down`.
+  // x [N / TP, D]; writes both tensors of `saved`. Half of the forward pass: the other half is `down`.
   void gate_up(const Exec&, const MlpWeights&, const Tensor& x, const MlpSaved&) const;
   // saved.hidden from saved.gate_up.
   void hidden(const Exec&, const MlpSaved&) const;
-  // y [N, D]
+  // y [N / TP, D]
   void down(const Exec&, const MlpWeights&, const MlpSaved&, const Tensor& y) const;
-  // dy, dx [N, D]; dgate_up [N, 2F] is what backward_weight needs.
-  void backward_input(const Exec&, const MlpWeights&, const MlpSaved&, const Tensor& dy,
-                      const Tensor& dgate_up, const Tensor& dx) const;
-  void backward_weight(const Exec&, const MlpSaved&, const Tensor& x, const Tensor& dy,
-                       const Tensor& dgate_up, const MlpWeights& gradients) const;
+  // What backward_weight needs of backward_input.
+  struct Gradients {
+    Tensor dy;        // [N, D] gathered
+    Tensor dgate_up;  // [N, 2F]
+  };
+  // dy, dx [N / TP, D]; writes `gradients`. `meanwhile` runs while dx is collected.
+  void backward_input(const Exec&, const MlpWeights&, const MlpSaved&, const Tensor& dy, const Gradients&,
+                      const Tensor& dx, FunctionRef<void()> meanwhile) const;
+  // x [N / TP, D]
+  void backward_weight(const Exec&, const MlpSaved&, const Tensor& x, const Gradients&,
+                       const MlpWeights& gradients) const;
 
  private:
   BlockDims dims_;
+  TensorRegion& region_;
 };
 
 }  // namespace drover

@@ -4,20 +4,32 @@
 #include <utility>
 
 #include "core/counting_backend.h"
-#include "parallel/local_comm.h"
+#include "parallel/shape_comm.h"
 
 namespace drover {
 
+LlamaStage::Groups LlamaStage::find_groups(const StageOptions& options, std::span<const int> group_numbers) {
+  const GroupIndex index{options.model.num_hidden_layers};
+  const auto place = [&](int group) {
+    const auto found = std::find(group_numbers.begin(), group_numbers.end(), group);
+    return found == group_numbers.end() ? -1 : static_cast<int>(found - group_numbers.begin());
+  };
+  return {.embedding = place(index.embedding()),
+          .first_block = place(index.block(options.part.begin)),
+          .head = place(index.head())};
+}
+
 LlamaStage::LlamaStage(Memory& memory, const StageOptions& options, const StageSizes& sizes,
-                       ParameterGroups& groups)
+                       std::span<const int> group_numbers, ParameterGroups& groups, Regions& regions)
     : options_(options),
       groups_(groups),
-      index_{options.model.num_hidden_layers},
-      dims_(block_dims(options.model, options.compute)),
+      regions_(regions),
+      index_(find_groups(options, group_numbers)),
+      dims_(block_dims(options.model, options.compute, regions.tensor.size())),
       rope_(memory, options.model, options.max_positions, dims_.master()),
-      block_(dims_, rope_, options.recompute),
-      inference_block_(dims_, rope_, Recompute::full),
-      head_(dims_, options.model.vocab_size),
+      block_(dims_, rope_, regions, options.recompute),
+      inference_block_(dims_, rope_, regions, Recompute::full),
+      head_(dims_, options.model.vocab_size, regions.tensor),
       saved_slots_(memory, sizes.slots.saved, sizes.saved_bytes, MemoryCategory::saved),
       flights_(static_cast<std::size_t>(sizes.slots.saved)),
       loss_buffer_(memory, size_of(DType::float64), MemoryCategory::scratch),
@@ -57,171 +69,251 @@ void LlamaStage::end_flight(Flight& f) {
   f.microbatch = -1;
 }
 
-Tensor LlamaStage::embed(const Exec& exec, const Microbatch& batch, const Tensor& out) {
-  const Tensor table =
-      embedding_view(groups_.layout(index_.embedding()), groups_.use(exec, index_.embedding()));
-  groups_.gather(exec, index_.block(0));
-  ops::embedding_forward(exec, {.tokens = batch.tokens, .table = table, .out = out});
-  groups_.release(index_.embedding());
-  return out;
+int LlamaStage::group_after(std::int64_t block) const {
+  if (block + 1 < blocks()) return block_group(block + 1);
+  return options_.part.last() ? index_.head : -1;
+}
+
+void LlamaStage::prefetch(const Exec& exec, int group) {
+  if (group >= 0) groups_.gather(exec, group);
+}
+
+Tensor LlamaStage::take_shard(Arena& arena, const Microbatch& batch) const {
+  return arena.take(dims_.compute, {regions_.tensor.shard_tokens(batch.size()), dims_.hidden});
+}
+
+BlockWeights LlamaStage::weights_of(const Exec& exec, std::int64_t block) {
+  const int group = block_group(block);
+  return block_view(groups_.layout(group), groups_.use(exec, group));
+}
+
+BlockWeights LlamaStage::gradients_of(const Exec& exec, std::int64_t block) {
+  const int group = block_group(block);
+  return block_view(groups_.layout(group), groups_.gradients(exec, group));
+}
+
+// Every tensor rank looks up its part of the vocabulary; the sum of their rows is the tokens' (others give 0).
+void LlamaStage::embed(const Exec& exec, const Microbatch& batch, const Tensor& out) {
+  Arena::Scope scope(exec.scratch);
+  const Tensor table = embedding_view(groups_.layout(index_.embedding), groups_.use(exec, index_.embedding));
+  prefetch(exec, group_after(-1));
+  const Tensor full = regions_.tensor.take_full(exec.scratch, out);
+  ops::embedding_forward(exec, {.tokens = batch.tokens,
+                                .table = table,
+                                .out = full,
+                                .first_token = table.dims[0] * regions_.tensor.rank()});
+  regions_.tensor.scatter_sum(exec, full, out);
+  groups_.release(index_.embedding);
+}
+
+// What the first block reads: [S, D] in `kept`.
+Tensor LlamaStage::begin_stream(const Exec& exec, const Microbatch& batch, const Tensor& received,
+                                Arena& kept) {
+  const Tensor x = take_shard(kept, batch);
+  if (options_.part.first()) {
+    embed(exec, batch, x);
+  } else {
+    prefetch(exec, group_after(-1));
+    ops::copy(exec, {.in = received, .out = x});
+  }
+  return x;
+}
+
+// The stream's two parts become one where it leaves the stage.
+void LlamaStage::end_stream(const Exec& exec, const Residual& stream, const Tensor& out) const {
+  const auto flat = [](const Tensor& x) { return x.view({x.numel()}); };
+  if (stream.delta.empty()) return ops::copy(exec, {.in = stream.x, .out = out});
+  const std::array parts{flat(stream.x), flat(stream.delta)};
+  ops::combine(exec, {.parts = parts, .out = flat(out)});
 }
 
 // Calls verb(norm weight, output table, group whose gradient is the table's) with the head's weights there.
 template <class Verb>
 void LlamaStage::with_head(const Exec& exec, Verb verb) {
-  const bool tied = options_.model.tie_word_embeddings;
-  const HeadWeights head = head_view(groups_.layout(index_.head()), groups_.use(exec, index_.head()));
+  const HeadWeights head = head_view(groups_.layout(index_.head), groups_.use(exec, index_.head));
   const Tensor table =
-      tied ? embedding_view(groups_.layout(index_.embedding()), groups_.use(exec, index_.embedding()))
-           : head.head;
+      tied() ? embedding_view(groups_.layout(index_.embedding), groups_.use(exec, index_.embedding))
+             : head.head;
   verb(head.norm, table);
-  if (tied) groups_.release(index_.embedding());
-  groups_.release(index_.head());
+  if (tied()) groups_.release(index_.embedding);
+  groups_.release(index_.head);
 }
 
-void LlamaStage::forward(const Exec& exec, int microbatch) {
+// The gradient of the output table, to be added to.
+Tensor LlamaStage::table_gradient(const Exec& exec) {
+  if (tied())
+    return embedding_view(groups_.layout(index_.embedding), groups_.gradients(exec, index_.embedding));
+  return head_view(groups_.layout(index_.head), groups_.gradients(exec, index_.head)).head;
+}
+
+void LlamaStage::forward(const Exec& exec, int microbatch, const HandOver& activations) {
   Arena::Scope scope(exec.scratch);
   Flight& f = begin_flight(microbatch);
   const Microbatch& b = batch(f);
-  const Tensor spare = exec.scratch.take(dims_.compute, {b.size(), dims_.hidden});
-  const Tensor delta = exec.scratch.take(dims_.compute, {b.size(), dims_.hidden});
-  Residual stream{.x = embed(exec, b, f.saved->take(dims_.compute, {b.size(), dims_.hidden}))};
+  const Tensor spare = take_shard(exec.scratch, b), delta = take_shard(exec.scratch, b);
+  Residual stream{.x = begin_stream(exec, b, activations.in, *f.saved)};
   for (std::int64_t l = 0; l < blocks(); ++l) {
-    const int group = index_.block(l);
-    groups_.gather(exec, group + 1);
-    const BlockWeights weights = block_view(groups_.layout(group), groups_.use(exec, group));
+    prefetch(exec, group_after(l));
+    const BlockWeights weights = weights_of(exec, l);
     f.blocks[static_cast<std::size_t>(l)] =
         block_.forward(exec, weights, sequence(b), stream, *f.saved, spare, delta);
-    groups_.release(group);
+    groups_.release(block_group(l));
   }
-  f.head = HeadSaved::take(*f.saved, dims_, b.size());
+  if (!options_.part.last()) return end_stream(exec, stream, activations.out);
+  f.head = HeadSaved::take(*f.saved, dims_, stream.x.dims[0]);
+  if (stream.delta.empty()) f.head.input = stream.x;
   with_head(exec, [&](const Tensor& norm, const Tensor& table) {
-    const bool tied = options_.model.tie_word_embeddings;
-    const int group = tied ? index_.embedding() : index_.head();
-    const Tensor flat = groups_.gradients(exec, group);
-    const Tensor dtable =
-        tied ? embedding_view(groups_.layout(group), flat) : head_view(groups_.layout(group), flat).head;
-    head_.train(exec, norm, table, b, stream, f.head, dtable, loss_);
+    head_.train(exec, norm, table, b, stream, f.head, table_gradient(exec), loss_);
   });
 }
 
 void LlamaStage::backward_head(const Exec& exec, Flight& f, const Tensor& dx) {
-  groups_.gather(exec, index_.block(blocks() - 1));
-  const HeadWeights weights = head_view(groups_.layout(index_.head()), groups_.use(exec, index_.head()));
+  const HeadWeights weights = head_view(groups_.layout(index_.head), groups_.use(exec, index_.head));
   head_.backward_input(exec, weights.norm, f.head, dx);
-  groups_.release(index_.head());
+  groups_.release(index_.head);
 }
 
-void LlamaStage::weight_gradient_head(const Exec& exec, Flight& f) {
-  head_.backward_weight(
-      exec, f.head, head_view(groups_.layout(index_.head()), groups_.gradients(exec, index_.head())).norm);
-  groups_.gradients_ready(exec, index_.head());
+void LlamaStage::weight_gradient_head(const Exec& exec, Flight& f, RunPart part_of_run) {
+  head_.backward_weight(exec, f.head,
+                        head_view(groups_.layout(index_.head), groups_.gradients(exec, index_.head)).norm);
+  gradients_ready(exec, index_.head, part_of_run);
+  // Where this is the first stage too, it adds to a tied table's gradient at its end.
+  if (tied() && !options_.part.first()) gradients_ready(exec, index_.embedding, part_of_run);
 }
 
-void LlamaStage::weight_gradient_embedding(const Exec& exec, Flight& f, const Tensor& dembedded) {
+void LlamaStage::weight_gradient_embedding(const Exec& exec, const Microbatch& batch, const Tensor& dembedded,
+                                           RunPart part_of_run) {
+  Arena::Scope scope(exec.scratch);
+  const Tensor full = regions_.tensor.take_full(exec.scratch, dembedded);
+  regions_.tensor.gather(exec, dembedded, full);
   const Tensor dtable =
-      embedding_view(groups_.layout(index_.embedding()), groups_.gradients(exec, index_.embedding()));
-  ops::embedding_backward(exec, {.tokens = batch(f).tokens, .dout = dembedded, .dtable = dtable});
-  groups_.gradients_ready(exec, index_.embedding());
+      embedding_view(groups_.layout(index_.embedding), groups_.gradients(exec, index_.embedding));
+  ops::embedding_backward(exec, {.tokens = batch.tokens,
+                                 .dout = full,
+                                 .dtable = dtable,
+                                 .first_token = dtable.dims[0] * regions_.tensor.rank()});
+  gradients_ready(exec, index_.embedding, part_of_run);
 }
 
-void LlamaStage::backward(const Exec& exec, int microbatch) {
+// Where the gradient of block `block`'s input goes: to the stage before, or by turns into `ends`.
+Tensor LlamaStage::gradient_room(std::int64_t block, const HandOver& gradients, const Ends& ends) const {
+  return block == 0 && !options_.part.first() ? gradients.out : ends[static_cast<std::size_t>(block % 2)];
+}
+
+void LlamaStage::backward(const Exec& exec, int microbatch, const HandOver& hand_over, RunPart part_of_run) {
   Arena::Scope scope(exec.scratch);
   Flight& f = flight(microbatch);
   const Microbatch& b = batch(f);
-  Tensor dy = exec.scratch.take(dims_.compute, {b.size(), dims_.hidden});
-  Tensor dx = exec.scratch.take(dims_.compute, {b.size(), dims_.hidden});
-  backward_head(exec, f, dy);
-  weight_gradient_head(exec, f);
+  const Ends ends{take_shard(exec.scratch, b), take_shard(exec.scratch, b)};
+  prefetch(exec, group_before(blocks()));
+  Tensor dy = hand_over.in;
+  if (options_.part.last()) {
+    dy = gradient_room(blocks(), hand_over, ends);
+    backward_head(exec, f, dy);
+    weight_gradient_head(exec, f, part_of_run);
+  }
   for (std::int64_t l = blocks() - 1; l >= 0; --l) {
     Arena::Scope block_scope(exec.scratch);
-    const int group = index_.block(l);
-    if (l > 0) groups_.gather(exec, group - 1);
-    const BlockWeights weights = block_view(groups_.layout(group), groups_.use(exec, group));
+    prefetch(exec, group_before(l));
+    const BlockWeights weights = weights_of(exec, l);
     const BlockSaved saved =
         block_.restore(exec, weights, sequence(b), f.blocks[static_cast<std::size_t>(l)]);
-    const BlockWeightSaved gradients = BlockWeightSaved::take(exec.scratch, dims_, dy);
-    block_.backward_input(exec, weights, sequence(b), saved, gradients, dx);
-    groups_.release(group);
-    block_.backward_weight(exec, saved, gradients,
-                           block_view(groups_.layout(group), groups_.gradients(exec, group)));
-    groups_.gradients_ready(exec, group);
-    std::swap(dx, dy);
+    const Tensor dx = gradient_room(l, hand_over, ends);
+    block_.backward(exec, weights, sequence(b), saved,
+                    BlockWeightSaved::take(exec.scratch, dims_, regions_.tensor, dy), dx,
+                    gradients_of(exec, l));
+    groups_.release(block_group(l));
+    gradients_ready(exec, block_group(l), part_of_run);
+    dy = dx;
   }
-  weight_gradient_embedding(exec, f, dy);
+  if (options_.part.first()) weight_gradient_embedding(exec, b, dy, part_of_run);
   end_flight(f);
 }
 
-void LlamaStage::backward_input(const Exec& exec, int microbatch) {
+// The gradient that enters this stage, where weight gradients will find it.
+Tensor LlamaStage::begin_gradient(const Exec& exec, Flight& f, const HandOver& hand_over) {
+  if (options_.part.last() && blocks() == 0 && !options_.part.first()) {
+    backward_head(exec, f, hand_over.out);
+    return hand_over.out;
+  }
+  const Tensor dy = take_shard(*f.weight, batch(f));
+  if (options_.part.last())
+    backward_head(exec, f, dy);
+  else
+    ops::copy(exec, {.in = hand_over.in, .out = dy});
+  return dy;
+}
+
+void LlamaStage::backward_input(const Exec& exec, int microbatch, const HandOver& hand_over) {
   Flight& f = flight(microbatch);
   const Microbatch& b = batch(f);
   f.weight = weight_slots_.acquire();
-  Tensor dy = f.weight->take(dims_.compute, {b.size(), dims_.hidden});
-  backward_head(exec, f, dy);
+  prefetch(exec, group_before(blocks()));
+  Tensor dy = begin_gradient(exec, f, hand_over);
   for (std::int64_t l = blocks() - 1; l >= 0; --l) {
     Arena::Scope block_scope(exec.scratch);
-    const int group = index_.block(l);
-    if (l > 0) groups_.gather(exec, group - 1);
-    const BlockWeights weights = block_view(groups_.layout(group), groups_.use(exec, group));
+    prefetch(exec, group_before(l));
+    const BlockWeights weights = weights_of(exec, l);
     const BlockSaved saved =
         block_.restore(exec, weights, sequence(b), f.blocks[static_cast<std::size_t>(l)]);
     BlockWeightSaved& gradients = f.gradients[static_cast<std::size_t>(l)];
-    gradients = BlockWeightSaved::take(*f.weight, dims_, dy);
-    dy = f.weight->take(dims_.compute, {b.size(), dims_.hidden});
+    gradients = BlockWeightSaved::take(*f.weight, dims_, regions_.tensor, dy);
+    dy = l == 0 && !options_.part.first() ? hand_over.out : take_shard(*f.weight, b);
     block_.backward_input(exec, weights, sequence(b), saved, gradients, dy);
-    groups_.release(group);
+    groups_.release(block_group(l));
   }
   f.dembedded = dy;
 }
 
-void LlamaStage::backward_weight(const Exec& exec, int microbatch) {
+void LlamaStage::backward_weight(const Exec& exec, int microbatch, RunPart part_of_run) {
   Flight& f = flight(microbatch);
-  weight_gradient_head(exec, f);
+  if (options_.part.last()) weight_gradient_head(exec, f, part_of_run);
   for (std::int64_t l = blocks() - 1; l >= 0; --l) {
     Arena::Scope block_scope(exec.scratch);
-    const int group = index_.block(l);
     const std::size_t i = static_cast<std::size_t>(l);
-    const BlockWeights weights = block_view(groups_.layout(group), groups_.use(exec, group));
+    const BlockWeights weights = weights_of(exec, l);
     const BlockSaved saved = block_.restore(exec, weights, sequence(batch(f)), f.blocks[i]);
-    groups_.release(group);
-    block_.backward_weight(exec, saved, f.gradients[i],
-                           block_view(groups_.layout(group), groups_.gradients(exec, group)));
-    groups_.gradients_ready(exec, group);
+    groups_.release(block_group(l));
+    block_.backward_weight(exec, saved, f.gradients[i], gradients_of(exec, l));
+    gradients_ready(exec, block_group(l), part_of_run);
   }
-  weight_gradient_embedding(exec, f, f.dembedded);
+  if (options_.part.first()) weight_gradient_embedding(exec, batch(f), f.dembedded, part_of_run);
   end_flight(f);
 }
 
-// Forward through the blocks, keeping nothing; then verb(norm weight, output table, the stream before the
-// final norm).
+// Forward through the blocks, keeping nothing; then verb(the stream behind the last).
 template <class Verb>
-void LlamaStage::infer(const Exec& exec, const Microbatch& batch, Verb verb) {
+void LlamaStage::infer(const Exec& exec, const Microbatch& batch, const Tensor& received, Verb verb) {
   Arena::Scope scope(exec.scratch);
   Arena* kept = saved_slots_.acquire();
-  const Tensor spare = exec.scratch.take(dims_.compute, {batch.size(), dims_.hidden});
-  const Tensor delta = exec.scratch.take(dims_.compute, {batch.size(), dims_.hidden});
-  Residual stream{.x = embed(exec, batch, kept->take(dims_.compute, {batch.size(), dims_.hidden}))};
+  const Tensor spare = take_shard(exec.scratch, batch), delta = take_shard(exec.scratch, batch);
+  Residual stream{.x = begin_stream(exec, batch, received, *kept)};
   for (std::int64_t l = 0; l < blocks(); ++l) {
     Arena::Scope block_scope(*kept);
-    const int group = index_.block(l);
-    groups_.gather(exec, group + 1);
-    const BlockWeights weights = block_view(groups_.layout(group), groups_.use(exec, group));
+    prefetch(exec, group_after(l));
+    const BlockWeights weights = weights_of(exec, l);
     inference_block_.forward(exec, weights, sequence(batch), stream, *kept, spare, delta);
-    groups_.release(group);
+    groups_.release(block_group(l));
   }
-  with_head(exec, [&](const Tensor& norm, const Tensor& table) { verb(norm, table, stream); });
+  verb(stream);
   saved_slots_.release(kept);
 }
 
-void LlamaStage::evaluate(const Exec& exec, const Microbatch& batch) {
-  infer(exec, batch, [&](const Tensor& norm, const Tensor& table, const Residual& stream) {
-    head_.evaluate(exec, norm, table, batch, stream, loss_);
+void LlamaStage::evaluate(const Exec& exec, const Microbatch& batch, const HandOver& activations) {
+  infer(exec, batch, activations.in, [&](const Residual& stream) {
+    if (!options_.part.last()) return end_stream(exec, stream, activations.out);
+    with_head(exec, [&](const Tensor& norm, const Tensor& table) {
+      head_.evaluate(exec, norm, table, batch, stream, loss_);
+    });
   });
 }
 
 void LlamaStage::logits(const Exec& exec, const Microbatch& batch, std::int64_t begin, const Tensor& logits) {
-  infer(exec, batch, [&](const Tensor& norm, const Tensor& table, const Residual& stream) {
-    head_.logits(exec, norm, table, stream, begin, logits);
+  DROVER_CHECK(options_.part.stages == 1 && regions_.tensor.size() == 1, "logits of a part of the model");
+  infer(exec, batch, {}, [&](const Residual& stream) {
+    with_head(exec, [&](const Tensor& norm, const Tensor& table) {
+      head_.logits(exec, norm, table, stream, begin, logits);
+    });
   });
 }
 
@@ -238,42 +330,57 @@ class MeasuringBackend final : public CountingBackend {
 };
 
 // One row of n tokens that attends to itself: scratch depends on shapes alone, not on segments.
-void run_shapes(const Exec& exec, const Timeline& timeline, ParameterGroups& groups, LlamaStage& stage,
+void run_shapes(const Exec& exec, const MeasureStage& measure, ParameterGroups& groups, LlamaStage& stage,
                 std::int64_t n) {
-  const Tensor ids = Tensor::of(nullptr, DType::int32, {n});
+  const auto ids = [](std::int64_t count) { return Tensor::of(nullptr, DType::int32, {count}); };
   const Segment whole{.q_begin = 0,
                       .q_end = static_cast<std::int32_t>(n),
                       .kv_begin = 0,
                       .kv_end = static_cast<std::int32_t>(n)};
-  const Microbatch batch{.rows = 1, .tokens = ids, .targets = ids, .positions = ids, .segments = {&whole, 1}};
+  Microbatch batch{
+      .rows = 1, .tokens = ids(n), .targets = ids(n), .positions = ids(n), .segments = {&whole, 1}};
+  if (measure.context_ranks > 1) batch.key_order = batch.gathered_order = ids(n * measure.context_ranks);
+  const Tensor edge = Tensor::of(nullptr, measure.options.compute,
+                                 {n / measure.tensor_ranks, measure.options.model.hidden_size});
+  const HandOver hand_over{.in = edge, .out = edge};
   groups.begin_step(exec);
   stage.begin_step(exec, {&batch, 1});
-  run_timeline(exec, timeline, stage);
-  stage.evaluate(exec, batch);
+  stage.forward(exec, 0, hand_over);
+  if (measure.slots.weight > 0) {
+    stage.backward_input(exec, 0, hand_over);
+    stage.backward_weight(exec, 0, RunPart::last);
+  } else {
+    stage.backward(exec, 0, hand_over, RunPart::last);
+  }
+  stage.evaluate(exec, batch, hand_over);
 }
 
 }  // namespace
 
-StageSizes measure_stage(const StageOptions& options, SlotCount slots, Backend& real,
+StageSizes measure_stage(const MeasureStage& measure, Backend& real,
                          std::span<const std::int64_t> other_sizes) {
   constexpr std::int64_t kEndless = std::int64_t{1} << 50;
+  const StageOptions& options = measure.options;
   MeasuringBackend counting(real);
   Arena scratch = Arena::measuring(DeviceKind::cpu);
   const Exec exec{.backend = counting, .scratch = scratch};
-  const auto alone = single_rank_world();
-  ParameterGroups groups(counting.memory(), *alone, *alone,
-                         {.layouts = group_layouts(options.model, parameter_table(options.model, 1), 0, 1, 1),
-                          .compute = options.compute});
-  const StageSizes endless{.slots = {.saved = 1, .weight = slots.weight > 0 ? 1 : 0},
+  ShapeComm alone(1), tensor(measure.tensor_ranks), context(measure.context_ranks);
+  Regions regions{.tensor = TensorRegion(tensor), .context = ContextRegion(context)};
+  const std::vector<int> numbers = groups_of(options.model, {&options.part, 1});
+  const ParameterTable table = parameter_table(options.model, measure.tensor_ranks);
+  ParameterGroups groups(counting.memory(), alone, alone,
+                         {.layouts = group_layouts(options.model, table, {&options.part, 1},
+                                                   {.tensor_ranks = measure.tensor_ranks}),
+                          .compute = options.compute,
+                          .zero = Zero::one});  // nothing is reduced on shapes
+  const StageSizes endless{.slots = {.saved = 1, .weight = measure.slots.weight > 0 ? 1 : 0},
                            .saved_bytes = kEndless,
                            .weight_bytes = kEndless};
-  LlamaStage stage(counting.memory(), options, endless, groups);
-  const Timeline timeline =
-      single_rank_timeline(slots.weight > 0 ? Schedule::gpipe_split : Schedule::one_f_one_b, 1);
-  run_shapes(exec, timeline, groups, stage, options.max_tokens);
+  LlamaStage stage(counting.memory(), options, endless, numbers, groups, regions);
+  run_shapes(exec, measure, groups, stage, options.max_tokens);
   for (const std::int64_t n : other_sizes)
-    if (n < options.max_tokens) run_shapes(exec, timeline, groups, stage, n);
-  return {.slots = slots,
+    if (n < options.max_tokens) run_shapes(exec, measure, groups, stage, n);
+  return {.slots = measure.slots,
           .saved_bytes = stage.saved_peak(),
           .weight_bytes = stage.weight_peak(),
           .scratch_bytes = scratch.peak()};

@@ -1,11 +1,14 @@
-// A run of blocks with the embedding before and the head behind: what one pipeline rank computes. Implements
-// the pipeline's Stage and makes parameter groups' communication visible: where gathers start, where compute
+// A run of blocks, with the embedding before the first and the head behind the last stage's. Implements the
+// pipeline's Stage and makes parameter groups' communication visible: where gathers start, where compute
 // waits, where memory becomes free.
+//
+// N: packed tokens of a microbatch on a context rank; S = N / TP of them this rank holds whole, between products.
 //
 // Microbatches are numbers into the batch given to begin_step. Every verb is issued for empty microbatches
 // too (their tensors have no rows), so that all ranks issue the same collectives.
 #pragma once
 
+#include <array>
 #include <span>
 #include <vector>
 
@@ -19,6 +22,7 @@ namespace drover {
 
 struct StageOptions {
   ModelConfig model;
+  StagePart part;
   DType compute = DType::float32;
   Recompute recompute = Recompute::none;
   std::int64_t max_tokens = 0;     // N of the largest microbatch
@@ -35,22 +39,29 @@ struct StageSizes {
 
 class LlamaStage final : public Stage {
  public:
-  // groups: in GroupIndex order; outlives this.
-  LlamaStage(Memory& memory, const StageOptions& options, const StageSizes& sizes, ParameterGroups& groups);
+  // groups: those of groups_of, of this stage and of others on this rank; they and `regions` outlive this.
+  LlamaStage(Memory& memory, const StageOptions& options, const StageSizes& sizes,
+             std::span<const int> group_numbers, ParameterGroups& groups, Regions& regions);
 
   // The batch (borrowed) that microbatch numbers refer to from now on; the loss starts from zero.
   void begin_step(const Exec& exec, std::span<const Microbatch> microbatches);
-  void forward(const Exec& exec, int microbatch) override;
-  void backward(const Exec& exec, int microbatch) override;
-  void backward_input(const Exec& exec, int microbatch) override;
-  void backward_weight(const Exec& exec, int microbatch) override;
+  std::int64_t hand_over_tokens(int microbatch) const override {
+    return regions_.tensor.shard_tokens(microbatches_[static_cast<std::size_t>(microbatch)].size());
+  }
+  void forward(const Exec& exec, int microbatch, const HandOver& activations) override;
+  void backward(const Exec& exec, int microbatch, const HandOver& gradients, RunPart part_of_run) override;
+  void backward_input(const Exec& exec, int microbatch, const HandOver& gradients) override;
+  void backward_weight(const Exec& exec, int microbatch, RunPart part_of_run) override;
 
-  // [1] float64: the summed token loss of the microbatches computed since begin_step (or evaluated since).
+  const StagePart& part() const { return options_.part; }
+  // [1] float64: the summed token loss of the microbatches computed since begin_step (or evaluated since); 0 on a
+  // stage without head. The same on every tensor rank.
   const Tensor& loss() const { return loss_; }
 
   // Forward only; adds to loss().
-  void evaluate(const Exec& exec, const Microbatch& batch);
-  // logits [n, V] master, = : of tokens [begin, begin + n) of the packed microbatch.
+  void evaluate(const Exec& exec, const Microbatch& batch, const HandOver& activations);
+  // logits [n, V] master, = : of tokens [begin, begin + n) of the packed microbatch. On a rank that is alone with the
+  // model.
   void logits(const Exec& exec, const Microbatch& batch, std::int64_t begin, const Tensor& logits);
 
   // The most any slot has held: what measuring reads.
@@ -66,7 +77,7 @@ class LlamaStage final : public Stage {
     std::vector<BlockSaved> blocks;
     HeadSaved head;
     std::vector<BlockWeightSaved> gradients;
-    Tensor dembedded;  // [N, D] gradient of the first block's input (split backward)
+    Tensor dembedded;  // [S, D] gradient of the first block's input (split backward)
   };
 
   Flight& begin_flight(int microbatch);
@@ -76,22 +87,51 @@ class LlamaStage final : public Stage {
     return microbatches_[static_cast<std::size_t>(f.microbatch)];
   }
   Sequence sequence(const Microbatch& batch) const {
-    return {.positions = batch.positions, .segments = batch.segments};
+    return {.positions = batch.positions,
+            .segments = batch.segments,
+            .keys = {.key_order = batch.key_order, .gathered_order = batch.gathered_order}};
   }
-  std::int64_t blocks() const { return options_.model.num_hidden_layers; }
+  std::int64_t blocks() const { return options_.part.blocks(); }
+  bool tied() const { return options_.model.tie_word_embeddings; }
+  // Numbers among this rank's groups; -1: not here.
+  struct Groups {
+    int embedding = -1, first_block = -1, head = -1;
+  };
+  static Groups find_groups(const StageOptions& options, std::span<const int> group_numbers);
+  // The group that forward uses after block `block` of this stage (-1: before the first), -1 if none.
+  int group_after(std::int64_t block) const;
+  // The group that backward uses after block `block`: the one before it, -1 if none.
+  int group_before(std::int64_t block) const { return block > 0 ? block_group(block - 1) : -1; }
+  int block_group(std::int64_t block) const { return index_.first_block + static_cast<int>(block); }
+  void prefetch(const Exec&, int group);
+  Tensor take_shard(Arena& arena, const Microbatch& batch) const;
 
-  Tensor embed(const Exec&, const Microbatch&, const Tensor& out);
+  Tensor begin_stream(const Exec&, const Microbatch&, const Tensor& received, Arena& kept);
+  void embed(const Exec&, const Microbatch&, const Tensor& out);
+  Tensor table_gradient(const Exec&);
+  void end_stream(const Exec&, const Residual& stream, const Tensor& out) const;
+  using Ends = std::array<Tensor, 2>;  // [S, D] each
+  Tensor gradient_room(std::int64_t block, const HandOver& gradients, const Ends& ends) const;
+  Tensor begin_gradient(const Exec&, Flight&, const HandOver& gradients);
   void backward_head(const Exec&, Flight&, const Tensor& dx);
-  void weight_gradient_head(const Exec&, Flight&);
-  void weight_gradient_embedding(const Exec&, Flight&, const Tensor& dembedded);
+  void weight_gradient_head(const Exec&, Flight&, RunPart part_of_run);
+  void weight_gradient_embedding(const Exec&, const Microbatch&, const Tensor& dembedded,
+                                 RunPart part_of_run);
+  void gradients_ready(const Exec& exec, int group, RunPart part_of_run) {
+    if (part_of_run == RunPart::last) groups_.gradients_ready(exec, group);
+  }
+  BlockWeights weights_of(const Exec&, std::int64_t block);
+  BlockWeights gradients_of(const Exec&, std::int64_t block);
   template <class Verb>
   void with_head(const Exec&, Verb verb);
+  // Forward through the blocks, keeping nothing; then verb(the stream behind the last).
   template <class Verb>
-  void infer(const Exec&, const Microbatch&, Verb verb);
+  void infer(const Exec&, const Microbatch&, const Tensor& received, Verb verb);
 
   StageOptions options_;
   ParameterGroups& groups_;
-  GroupIndex index_;
+  Regions& regions_;
+  Groups index_;
   BlockDims dims_;
   RopeTable rope_;
   Block block_;
@@ -107,7 +147,12 @@ class LlamaStage final : public Stage {
 // Runs one largest microbatch of the real program on shape-only tensors under the counting backend, with
 // scratch sizes of `real`; and one of each of the other sizes (tokens), so that `real` is prepared for the
 // products of all of them and no step allocates because it is the first to have such a microbatch.
-StageSizes measure_stage(const StageOptions& options, SlotCount slots, Backend& real,
+struct MeasureStage {
+  StageOptions options;
+  SlotCount slots;
+  int tensor_ranks = 1, context_ranks = 1;
+};
+StageSizes measure_stage(const MeasureStage& measure, Backend& real,
                          std::span<const std::int64_t> other_sizes = {});
 
 }  // namespace drover

@@ -7,9 +7,16 @@
 
 namespace drover {
 
-void add_gradient_squares(const Exec& exec, const ParameterGroups& groups, const Tensor& sum) {
-  for (int g = 0; g < groups.count(); ++g)
-    ops::sum_of_squares(exec, {.x = groups.shard(g).gradient, .out = sum});
+void add_gradient_squares(const Exec& exec, std::span<const ParameterLayout> table,
+                          const ParameterGroups& groups, int tensor_rank, const Tensor& sum) {
+  for (int g = 0; g < groups.count(); ++g) {
+    const GroupShard& shard = groups.shard(g);
+    each_counted_range(groups.layout(g), table, tensor_rank, [&](std::int64_t from, std::int64_t to) {
+      const std::int64_t begin = std::max<std::int64_t>(from - shard.begin, 0);
+      const std::int64_t end = std::min(to - shard.begin, shard.gradient.dims[0]);
+      if (begin < end) ops::sum_of_squares(exec, {.x = shard.gradient.slice(0, begin, end), .out = sum});
+    });
+  }
 }
 
 GradientScale gradient_scale(double sum_of_squares, std::int64_t targets, double clip_norm) {

@@ -7,10 +7,11 @@
 
 namespace drover {
 
-// Adds the squares of all gradients of this rank's shards to sum [1] float64. Each element of the model is in
-// exactly one shard of the group axis and equal along replicate; so summing over Connections::group (and
-// nothing else) gives the squared norm.
-void add_gradient_squares(const Exec& exec, const ParameterGroups& groups, const Tensor& sum);
+// Adds to sum [1] float64 the squares of the gradients of this rank's shards that this tensor rank counts
+// (parallel/layout.h). Summed over tensor, context, pipeline and shard ranks, though not over replicas, these give the
+// squared norm: each element of the model once.
+void add_gradient_squares(const Exec& exec, std::span<const ParameterLayout> table,
+                          const ParameterGroups& groups, int tensor_rank, const Tensor& sum);
 
 // What gradients are multiplied by: 1 / targets, times clip_norm / norm when the norm of the normalised
 // gradient is above it. `targets` is the global number of valid targets; 0 gives 0, an update by decay and

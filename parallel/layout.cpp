@@ -39,6 +39,10 @@ Box local_box(const ParameterLayout& parameter, int tensor_rank, int tensor_rank
   return box;
 }
 
+bool counts_piece(const ParameterLayout& parameter, int tensor_rank) {
+  return parameter.cut.dim < 0 ? tensor_rank == 0 : tensor_rank % parameter.cut.copies == 0;
+}
+
 GroupLayout flat_layout(std::string name, std::span<const ParameterLayout> table, int group, int tensor_rank,
                         int tensor_ranks, int shards) {
   GroupLayout layout{.name = std::move(name)};
@@ -56,6 +60,20 @@ GroupLayout flat_layout(std::string name, std::span<const ParameterLayout> table
   layout.shard_size = round_up((end + shards - 1) / shards, kFlatAlignment);
   layout.size = layout.shard_size * shards;
   return layout;
+}
+
+void each_counted_range(const GroupLayout& group, std::span<const ParameterLayout> table, int tensor_rank,
+                        FunctionRef<void(std::int64_t begin, std::int64_t end)> visit) {
+  const auto counts = [&](std::size_t i) {
+    return counts_piece(table[static_cast<std::size_t>(group.pieces[i].parameter)], tensor_rank);
+  };
+  if (!group.counted) return;
+  for (std::size_t first = 0, next = 0; first < group.pieces.size(); first = std::max(next, first + 1)) {
+    for (next = first; next < group.pieces.size() && counts(next);) ++next;
+    if (next == first) continue;
+    const GroupPiece& last = group.pieces[next - 1];
+    visit(group.pieces[first].begin, last.begin + last.box.numel());
+  }
 }
 
 std::vector<FlatBox> boxes_of_range(const GroupLayout& group, std::int64_t begin, std::int64_t end) {

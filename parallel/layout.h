@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "core/function_ref.h"
 #include "parallel/mesh.h"
 
 namespace drover {
@@ -66,6 +67,10 @@ struct ParameterLayout {
 // The piece of a parameter that a tensor-parallel rank computes with.
 Box local_box(const ParameterLayout& parameter, int tensor_rank, int tensor_ranks);
 
+// Several tensor ranks may hold the same piece; this says which one of them counts it in the gradient norm and writes
+// it into checkpoints.
+bool counts_piece(const ParameterLayout& parameter, int tensor_rank);
+
 // A consecutive run of flat elements of a group that belongs to one parameter's local piece.
 struct GroupPiece {
   int parameter = 0;       // index into the table
@@ -81,6 +86,8 @@ struct GroupLayout {
   std::vector<GroupPiece> pieces;
   std::int64_t size = 0;  // elements, padding included; shards * shard_size
   std::int64_t shard_size = 0;
+  bool in_turn = false;  // used one after another with others of its size, as blocks are
+  bool counted = true;   // false: a tied copy that another pipeline rank counts and writes
 };
 constexpr std::int64_t kFlatAlignment = 32;  // elements: 64 bytes of bfloat16
 
@@ -94,6 +101,10 @@ struct FlatBox {
   Box box;                  // in coordinates of the whole logical parameter
   std::int64_t offset = 0;  // elements from the start of the range
 };
+// Calls visit(begin, end) for the maximal flat ranges of a group that this tensor rank counts.
+void each_counted_range(const GroupLayout& group, std::span<const ParameterLayout> table, int tensor_rank,
+                        FunctionRef<void(std::int64_t begin, std::int64_t end)> visit);
+
 // The boxes that cover the flat range [begin, end) of a group, padding left out: at most three per parameter
 // (a partial first row, whole rows, a partial last row), in flat order.
 std::vector<FlatBox> boxes_of_range(const GroupLayout& group, std::int64_t begin, std::int64_t end);

@@ -110,7 +110,21 @@ std::string Mesh::describe() const {
              " replicate", sizes_.replicate, " (", ranks(), " ranks)");
 }
 
-Connections connect(const Mesh& mesh, Communicator& world) {
+namespace {
+
+// This rank's place among the two ends of a tied table, or nowhere.
+std::unique_ptr<Communicator> connect_tied(const Mesh& mesh, Communicator& world,
+                                           const std::array<int, 2>& ends) {
+  AxisValues at = mesh.coordinate(world.rank());
+  const bool shares = ends[0] != ends[1] && (at.pipeline == ends[0] || at.pipeline == ends[1]);
+  const int key = at.pipeline == ends[0] ? 0 : 1;
+  if (shares) at.pipeline = ends[0];
+  return world.split(mesh.rank(at), key, "tied");
+}
+
+}  // namespace
+
+Connections connect(const Mesh& mesh, Communicator& world, const SharedBetween& shared) {
   DROVER_CHECK(world.size() == mesh.ranks(), mesh.describe(), " over a world of ", world.size());
   const AxisValues at = mesh.coordinate(world.rank());
   // A color is the rank of the line's first member: the same for all of the line, distinct between lines.
@@ -119,11 +133,15 @@ Connections connect(const Mesh& mesh, Communicator& world) {
     for (Axis axis : axes) first[axis] = 0;
     return world.split(mesh.rank(first), key, name);
   };
+  AxisValues first_copy = at;
+  first_copy.tensor -= at.tensor % shared.tensor_copies;
   return {.tensor = along({Axis::tensor}, at.tensor, "tensor"),
           .context = along({Axis::context}, at.context, "context"),
           .pipeline = along({Axis::pipeline}, at.pipeline, "pipeline"),
           .group = along({Axis::context, Axis::shard}, mesh.group_shard(at), "group"),
-          .replicate = along({Axis::replicate}, at.replicate, "replicate")};
+          .replicate = along({Axis::replicate}, at.replicate, "replicate"),
+          .copies = world.split(mesh.rank(first_copy), at.tensor, "copies"),
+          .tied = connect_tied(mesh, world, shared.tied_pipeline)};
 }
 
 }  // namespace drover

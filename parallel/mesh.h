@@ -74,8 +74,17 @@ struct Connections {
   std::unique_ptr<Communicator>
       group;  // CP x shard, in group_shard order: parameter groups gather and reduce here
   std::unique_ptr<Communicator> replicate;  // along replicate: shards are summed here
+  std::unique_ptr<Communicator> copies;     // tensor ranks that hold the same kv heads
+  std::unique_ptr<Communicator>
+      tied;  // both ends of a pipeline, where they share a table; else this rank alone
+};
+// What the model and the placement of its stages add to the mesh.
+struct SharedBetween {
+  int tensor_copies = 1;  // how many consecutive tensor ranks hold the same kv heads
+  std::array<int, 2> tied_pipeline{0,
+                                   0};  // pipeline coordinates of the two ends of a tied table; equal: none
 };
 // Collective over `world`, whose size must be mesh.ranks().
-Connections connect(const Mesh& mesh, Communicator& world);
+Connections connect(const Mesh& mesh, Communicator& world, const SharedBetween& shared);
 
 }  // namespace drover

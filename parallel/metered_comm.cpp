@@ -81,10 +81,17 @@ std::unique_ptr<Communicator> metered(std::unique_ptr<Communicator> communicator
 }
 
 Connections metered(Connections connections, SentBytes& sent) {
-  std::size_t i = 0;
-  for (auto* communicator : {&connections.tensor, &connections.context, &connections.pipeline,
-                             &connections.group, &connections.replicate})
-    *communicator = metered(std::move(*communicator), sent[i++]);
+  enum : std::size_t { kTensor, kContext, kPipeline, kGroup, kReplicate };
+  const auto meter = [&](std::unique_ptr<Communicator>& communicator, std::size_t name) {
+    communicator = metered(std::move(communicator), sent[name]);
+  };
+  meter(connections.tensor, kTensor);
+  meter(connections.context, kContext);
+  meter(connections.pipeline, kPipeline);
+  meter(connections.group, kGroup);
+  meter(connections.replicate, kReplicate);
+  meter(connections.copies, kTensor);
+  meter(connections.tied, kPipeline);
   return connections;
 }
 

@@ -17,7 +17,8 @@
 
 namespace drover {
 
-// Bytes that one rank sent, by the communicator of Connections, in the order of the names.
+// Bytes that one rank sent, by the communicator of Connections, in the order of the names. Sums among copies of kv
+// heads count as tensor, those of a tied table as pipeline.
 constexpr std::array<std::string_view, 5> kConnectionNames{"tensor", "context", "pipeline", "group",
                                                            "replicate"};
 using SentBytes = std::array<std::int64_t, kConnectionNames.size()>;

@@ -6,13 +6,6 @@
 
 namespace drover {
 
-namespace {
-
-// One being used while the next arrives; for gradients, one being filled while the last is reduced.
-constexpr std::int64_t kSlotsInTurn = 2;
-
-}  // namespace
-
 ParameterGroups::ParameterGroups(Memory& memory, Communicator& group, Communicator& replicate,
                                  ParameterGroupsOptions options)
     : group_(group), replicate_(replicate), options_(std::move(options)), states_(options_.layouts.size()) {
@@ -26,17 +19,18 @@ void ParameterGroups::assign_pools() {
     const std::int64_t size = layout(g).size;
     DROVER_CHECK(size == layout(g).shard_size * group_.size(), layout(g).name,
                  " cut for another number of shards");
-    // The first group's and the last group's gradients stay in use while those between come and go; only
-    // those take turns.
-    const bool joins = g > 1 && g + 1 < count() && pools_.back().size == size;
-    if (!joins) pools_.push_back({.size = size});
-    state(g).pool = static_cast<int>(pools_.size()) - 1;
-    ++pools_.back().members;
+    auto found = std::find_if(pools_.begin(), pools_.end(), [&](const Pool& pool) {
+      return layout(g).in_turn && pool.in_turn && pool.size == size;
+    });
+    if (found == pools_.end()) found = pools_.insert(found, {.size = size, .in_turn = layout(g).in_turn});
+    state(g).pool = static_cast<int>(found - pools_.begin());
+    ++found->members;
   }
 }
 
-std::int64_t ParameterGroups::slots_of(const Pool& pool, bool keeps) const {
-  return keeps ? pool.members : std::min<std::int64_t>(pool.members, kSlotsInTurn);
+// Beside those that are used at once, one more on its way in or out.
+std::int64_t ParameterGroups::slots_of(const Pool& pool, bool keeps, std::int64_t used_at_once) const {
+  return keeps ? pool.members : std::min<std::int64_t>(pool.members, used_at_once + 1);
 }
 
 void ParameterGroups::make_slots(Memory& memory) {
@@ -48,8 +42,9 @@ void ParameterGroups::make_slots(Memory& memory) {
     }
   };
   for (Pool& pool : pools_) {
-    make(pool.weights, slots_of(pool, keeps_weights()), pool.size, compute(), MemoryCategory::weights);
-    make(pool.gradients, slots_of(pool, keeps_gradients()), pool.size, master(), MemoryCategory::gradients);
+    make(pool.weights, slots_of(pool, keeps_weights(), 1), pool.size, compute(), MemoryCategory::weights);
+    make(pool.gradients, slots_of(pool, keeps_gradients(), options_.groups_per_run), pool.size, master(),
+         MemoryCategory::gradients);
   }
 }
 
@@ -139,11 +134,12 @@ int ParameterGroups::take_gradients_slot(const Exec& exec, int group) {
       slots[i].owner = group;
       return static_cast<int>(i);
     }
-    // All are being reduced: wait for the one that was started first, which is the oldest owner in backward
-    // order.
+    // None is free: wait for the reduction that was started first.
     int oldest = -1;
     for (const Slot& slot : slots)
-      if (!state(slot.owner).reducing.done()) oldest = std::max(oldest, slot.owner);
+      if (!state(slot.owner).reducing.done() &&
+          (oldest < 0 || state(slot.owner).reduction < state(oldest).reduction))
+        oldest = slot.owner;
     DROVER_CHECK(oldest >= 0, "no slot for the gradients of ", layout(group).name);
     collect_reduction(exec, oldest);
   }
@@ -157,6 +153,7 @@ void ParameterGroups::gradients_ready(const Exec& exec, int group) {
 void ParameterGroups::reduce(const Exec& exec, int group) {
   // A rank whose microbatch was empty has touched no gradient: it reduces zeros.
   const Tensor full = gradients(exec, group);
+  state(group).reduction = reductions_++;
   state(group).reducing = group_.reduce_scatter(exec, {.in = full, .out = own_slice(group, full)});
 }
 

@@ -14,8 +14,9 @@
 //   ZeRO-2  gathers once per step; reduce-scatters after the last weight gradient of each run into a shard
 //           accumulator
 //   ZeRO-3  as ZeRO-2, and gathers and releases around every use
-// A run is here one microbatch (no pipeline). Every rank of the group issues the same verbs in the same
-// order, empty microbatches included.
+// A run is a sequence of consecutive weight gradients of one stage (parallel/pipeline.h); without a pipeline it is one
+// microbatch. gradients_ready ends it. Every rank of the group issues the same verbs in the same order, empty
+// microbatches included.
 //
 // Memory per rank, P parameters over S shards, c and m bytes of compute and master dtype: masters and moments
 // 3 P m / S; working weights P c (ZeRO-3: P c / S and two blocks); full gradients P m (ZeRO-2 and 3:
@@ -37,6 +38,9 @@ struct ParameterGroupsOptions {
   std::vector<GroupLayout> layouts;  // by group index
   DType compute = DType::float32;
   Zero zero = Zero::two;
+  // How many groups that take turns are filled with gradients at once: 1 where a run is one microbatch, a stage's
+  // blocks where it is longer.
+  std::int64_t groups_per_run = 1;
 };
 
 // What a rank owns of one group: flat slices of masters, moments and the reduced gradient. Views;
@@ -89,13 +93,15 @@ class ParameterGroups {
     GroupShard shard;
     int pool = 0;  // which pool of slots it draws from: groups of equal size share one
     int weights_slot = -1, gradients_slot = -1;
-    bool gathered = false;      // complete and up to date
-    bool reduced_once = false;  // the shard's gradient holds a sum already
+    bool gathered = false;       // complete and up to date
+    bool reduced_once = false;   // the shard's gradient holds a sum already
+    std::int64_t reduction = 0;  // when its reduction was started
     Pending gathering, reducing;
   };
   struct Pool {
     std::vector<Slot> weights, gradients;
     std::int64_t size = 0;
+    bool in_turn = false;
     int members = 0;
   };
 
@@ -106,7 +112,7 @@ class ParameterGroups {
   void assign_pools();
   void make_slots(Memory& memory);
   void make_shards(Memory& memory);
-  std::int64_t slots_of(const Pool& pool, bool keeps) const;
+  std::int64_t slots_of(const Pool& pool, bool keeps, std::int64_t used_at_once) const;
   Tensor own_slice(int group, const Tensor& flat) const;
   int take_weights_slot(int group);
   int take_gradients_slot(const Exec& exec, int group);
@@ -119,6 +125,7 @@ class ParameterGroups {
   std::vector<State> states_;
   std::vector<Pool> pools_;
   std::vector<Buffer> buffers_;
+  std::int64_t reductions_ = 0;
 };
 
 }  // namespace drover

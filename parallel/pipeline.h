@@ -1,14 +1,26 @@
-// Execution of a pipeline schedule (parallel/schedule.h) on one rank with one chunk; that of many is not there yet
-// (docs/design.md).
+// Execution of a pipeline schedule (parallel/schedule.h) on one rank: one loop over the rank's program
+// (parallel/schedule_program.h), in which computing, sending and receiving are steps of equal standing.
 #pragma once
 
-#include "core/exec.h"
-#include "parallel/schedule.h"
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "core/function_ref.h"
+#include "core/memory.h"
+#include "parallel/communicator.h"
+#include "parallel/schedule_program.h"
 
 namespace drover {
 
-// The timeline of the only rank of a pipeline.
-Timeline single_rank_timeline(Schedule schedule, int microbatches);
+// What passes the edges of a stage: activations forward, their gradients backward. [S, D] compute dtype, S the tokens
+// of a microbatch that a tensor rank holds whole; empty where the model begins or ends.
+struct HandOver {
+  Tensor in, out;
+};
+
+// Whether a weight gradient is the last of its run (parallel/schedule.h), after which gradients are reduced.
+enum class RunPart : std::uint8_t { middle, last };
 
 // A run of blocks on one pipeline rank (+ embedding on the first, + head and loss on the last): what the
 // executor drives. Implemented by model/stage.h, so that parallel/ never learns of models. Microbatches are
@@ -16,14 +28,48 @@ Timeline single_rank_timeline(Schedule schedule, int microbatches);
 class Stage {
  public:
   virtual ~Stage() = default;
-  virtual void forward(const Exec& exec, int microbatch) = 0;
-  virtual void backward_input(const Exec& exec, int microbatch) = 0;
-  virtual void backward_weight(const Exec& exec, int microbatch) = 0;
+  // S of the microbatch; nothing is sent where it is 0.
+  virtual std::int64_t hand_over_tokens(int microbatch) const = 0;
+  virtual void forward(const Exec& exec, int microbatch, const HandOver& activations) = 0;
+  virtual void backward_input(const Exec& exec, int microbatch, const HandOver& gradients) = 0;
+  virtual void backward_weight(const Exec& exec, int microbatch, RunPart part_of_run) = 0;
   // Both, block by block, so that what weight gradients need dies at once.
-  virtual void backward(const Exec& exec, int microbatch) = 0;
+  virtual void backward(const Exec& exec, int microbatch, const HandOver& gradients, RunPart part_of_run) = 0;
 };
 
-// The executor: one loop.
-void run_timeline(const Exec& exec, const Timeline& timeline, Stage& stage);
+class PipelineExecutor {
+ public:
+  struct Options {
+    int buffers = 0;          // the most a program names, at least 2 for `evaluate` of more than one stage
+    std::int64_t tokens = 0;  // S of the largest microbatch
+    std::int64_t hidden = 0;  // D
+    DType compute = DType::float32;
+  };
+  // `stages`: of this rank, by chunk. They and `pipeline` (Connections::pipeline) outlive this. One thread uses it;
+  // nothing allocates after construction.
+  PipelineExecutor(Memory& memory, Communicator& pipeline, const Options& options,
+                   std::vector<Stage*> stages);
+
+  // One step. ends[i]: whether the program's i-th compute ends a run (run_ends).
+  void run(const Exec& exec, const PipelineProgram& program, std::span<const std::uint8_t> ends);
+  // One microbatch of S tokens through all stages in order: verb(chunk, activations) for those of this rank.
+  void evaluate(const Exec& exec, const Placement& placement, std::int64_t tokens,
+                FunctionRef<void(int chunk, const HandOver& activations)> verb);
+
+ private:
+  Tensor buffer(int number, std::int64_t tokens) const;
+  Pending& pending(int buffer) { return pending_[static_cast<std::size_t>(buffer)]; }
+  void wait(const Exec& exec, int buffer) {
+    if (buffer >= 0) pending(buffer).wait(exec);
+  }
+  void compute(const Exec& exec, const ProgramStep& step, RunPart part_of_run);
+  void start_message(const Exec& exec, const ProgramStep& step);
+
+  Communicator& pipeline_;
+  Options options_;
+  std::vector<Stage*> stages_;
+  Buffer memory_;
+  std::vector<Pending> pending_;  // by buffer
+};
 
 }  // namespace drover

@@ -1,37 +1,40 @@
 #include <algorithm>
 
+#include "data/assignment.h"
 #include "model/initialise.h"
 #include "optim/schedule.h"
+#include "parallel/schedule_layers.h"
 #include "train/training.h"
 
 namespace drover {
 
 namespace {
 
-// Layouts and devices whose execution is not there yet are refused here, by name, before anything is allocated
-// (docs/design.md, "not there yet").
-void refuse_unbuilt(const Mesh& mesh, const Config& config) {
-  const ParallelConfig& parallel = config.parallel;
+// Refused here, before anything is allocated.
+void refuse_unbuilt(const Config& config) {
   if (config.device == "cuda")
     throw usage_error("device is cuda, which this version cannot run yet; set it to cpu or auto");
-  for (Axis axis : {Axis::tensor, Axis::context, Axis::pipeline})
-    if (mesh.size(axis) != 1)
-      throw usage_error("parallel.", name_of(axis), " is ", mesh.size(axis),
-                        ", which this version cannot run yet; set it to 1 and use "
-                        "parallel.shard and parallel.replicate");
-  if (parallel.virtual_stages != 1 || parallel.run_length || !parallel.schedule_file.empty())
-    throw usage_error(
-        "parallel.virtual_stages, run_length and schedule_file need a pipeline, which this version cannot "
-        "run yet");
+}
+
+// Every tensor and context rank holds an equal part of a row.
+void require_whole_parts(const Mesh& mesh, const Config& config) {
+  const std::int64_t parts = std::int64_t{mesh.size(Axis::tensor)} * mesh.size(Axis::context);
+  for (const Phase& phase : sampler_phases(config))
+    if (phase.sequence_length % parts != 0)
+      throw usage_error("sequence_length is ", phase.sequence_length,
+                        ", which parallel.tensor x parallel.context = ", mesh.size(Axis::tensor), " x ",
+                        mesh.size(Axis::context), " does not divide; nearest: ",
+                        std::max<std::int64_t>(1, phase.sequence_length / parts) * parts);
 }
 
 // For microbatches of that many tokens, and for the hold-out's.
-StageOptions stage_options(const Training& t, std::int64_t microbatch_tokens) {
+StageOptions stage_options(const Training& t, const StagePart& part, std::int64_t microbatch_tokens) {
   const Config& config = t.config;
   std::int64_t longest = config.train.sequence_length;
   for (const PhaseConfig& phase : config.phases)
     longest = std::max(longest, phase.sequence_length.value_or(0));
   return {.model = config.model,
+          .part = part,
           .compute = dtype_named(config.train.dtype),
           .recompute = recompute_named(config.train.recompute),
           .max_tokens = std::max(microbatch_tokens, t.holdout ? t.holdout->max_microbatch_tokens() : 0),
@@ -81,48 +84,164 @@ AxisValues axis_sizes(const ParallelConfig& p) {
 }  // namespace
 
 Mesh mesh_of(const Config& config, int ranks) {
-  Mesh mesh = Mesh::fitting(ranks, axis_sizes(config.parallel));
-  refuse_unbuilt(mesh, config);
+  refuse_unbuilt(config);
+  const Mesh mesh = Mesh::fitting(ranks, axis_sizes(config.parallel));
+  require_whole_parts(mesh, config);
   return mesh;
+}
+
+PipelineSchedule schedule_of(const Config& config, FileSystem& files, std::int64_t microbatches) {
+  constexpr std::int64_t kMostScheduleBytes = 64 << 20;
+  const ParallelConfig& p = config.parallel;
+  ScheduleOptions options{.schedule = schedule_named(p.schedule),
+                          .ranks = static_cast<int>(p.pipeline),
+                          .chunks = static_cast<int>(p.virtual_stages),
+                          .microbatches = static_cast<int>(microbatches),
+                          .csv_path = p.schedule_file};
+  if (p.run_length) options.run_length = static_cast<int>(*p.run_length);
+  if (!p.schedule_file.empty()) options.csv = read_text(files, p.schedule_file, kMostScheduleBytes);
+  return make_schedule(options);
 }
 
 namespace {
 
+// Microbatches of a step, at most.
+std::int64_t most_microbatches(const Config& config, const Mesh& mesh) {
+  std::int64_t most = 1;
+  for (const Phase& phase : sampler_phases(config))
+    most = std::max(most, microbatches_of(phase.rows(), mesh.data_ranks(),
+                                          static_cast<int>(config.train.microbatch_sequences)));
+  return most;
+}
+
+// Blocks of every stage of this rank. The head costs as many blocks as it has their multiplications; the embedding
+// multiplies nothing.
+std::vector<StagePart> stage_parts(const Config& config, const Placement& placement, int rank) {
+  const ParameterCount count = count_parameters(config.model);
+  const double head = static_cast<double>(config.model.hidden_size * config.model.vocab_size);
+  const double block =
+      (static_cast<double>(count.matmul) - head) / static_cast<double>(config.model.num_hidden_layers);
+  const std::vector<int> layers =
+      stage_layers(config.parallel.stage_layers, {.layers = static_cast<int>(config.model.num_hidden_layers),
+                                                  .stages = placement.stages(),
+                                                  .last_extra = head / block});
+  std::vector<StagePart> parts(static_cast<std::size_t>(placement.chunks()));
+  std::int64_t begin = 0;
+  for (int stage = 0; stage < placement.stages(); ++stage) {
+    const std::int64_t end = begin + layers[static_cast<std::size_t>(stage)];
+    const auto [at, chunk] = placement.at(stage);
+    if (at == rank)
+      parts[static_cast<std::size_t>(chunk)] = {
+          .stage = stage, .stages = placement.stages(), .begin = begin, .end = end};
+    begin = end;
+  }
+  return parts;
+}
+
+// Which ranks share parameters: kv heads fewer than tensor ranks, a tied table at both ends of the pipeline.
+SharedBetween shared_between(const Config& config, const Mesh& mesh, const Placement& placement) {
+  SharedBetween shared{.tensor_copies = static_cast<int>(std::max<std::int64_t>(
+                           1, mesh.size(Axis::tensor) / config.model.num_key_value_heads))};
+  if (config.model.tie_word_embeddings)
+    shared.tied_pipeline = {placement.at(0).rank, placement.at(placement.stages() - 1).rank};
+  return shared;
+}
+
 // The mesh and what follows from it: values, then communicators.
-std::unique_ptr<Training> start(const Config& config, const Platform& platform) {
+std::unique_ptr<Training> start(const Config& config, const Platform& platform,
+                                const PipelineSchedule& schedule) {
   const Mesh mesh = mesh_of(config, platform.world.size());
   const std::int64_t steps = total_steps(config);
   validate(config.optimizer, steps);
   const AxisValues at = mesh.coordinate(platform.world.rank());
-  auto t = std::unique_ptr<Training>(
-      new Training{.config = config,
-                   .total_steps = steps,
-                   .mesh = mesh,
-                   .at = at,
-                   .table = parameter_table(config.model, mesh.size(Axis::tensor))});
-  t->connections = connect(t->mesh, platform.world);
+  auto t =
+      std::unique_ptr<Training>(new Training{.config = config,
+                                             .total_steps = steps,
+                                             .mesh = mesh,
+                                             .at = at,
+                                             .table = parameter_table(config.model, mesh.size(Axis::tensor)),
+                                             .placement = schedule.placement,
+                                             .parts = stage_parts(config, schedule.placement, at.pipeline)});
+  t->connections = connect(t->mesh, platform.world, shared_between(config, mesh, schedule.placement));
   if (platform.sent != nullptr) t->connections = metered(std::move(t->connections), *platform.sent);
+  t->regions = std::make_unique<Regions>(Regions{.tensor = TensorRegion(*t->connections.tensor),
+                                                 .context = ContextRegion(*t->connections.context)});
   return t;
 }
 
-// Parameter groups and stage, for as many microbatches in flight as the schedule has of `microbatches`, and prepared
-// for all `sizes` (tokens) that one can have.
-void add_stage(Training& t, const Platform& platform, const StageOptions& options, std::int64_t microbatches,
-               std::span<const std::int64_t> sizes) {
-  const Timeline timeline =
-      single_rank_timeline(schedule_named(t.config.parallel.schedule), static_cast<int>(microbatches));
-  const StageSizes slots = measure_stage(options, count_slots(timeline), platform.backend, sizes);
+// Sizes of this rank's stages, by chunk, for as many microbatches in flight as the schedule has, and the backend
+// prepared for all `sizes` (tokens) that one can have.
+std::vector<StageSizes> measure_stages(const Training& t, const Platform& platform, const Timeline& timeline,
+                                       std::int64_t tokens, std::span<const std::int64_t> sizes) {
+  std::vector<StageSizes> stages;
+  for (std::size_t chunk = 0; chunk < t.parts.size(); ++chunk)
+    stages.push_back(measure_stage({.options = stage_options(t, t.parts[chunk], tokens),
+                                    .slots = count_slots(timeline, static_cast<int>(chunk)),
+                                    .tensor_ranks = t.mesh.size(Axis::tensor),
+                                    .context_ranks = t.mesh.size(Axis::context)},
+                                   platform.backend, sizes));
+  return stages;
+}
+
+// Where a run is longer than one microbatch, all blocks of a stage hold gradients during it.
+std::int64_t groups_per_run(const Training& t, const Timeline& timeline, int run_length) {
+  std::int64_t most = 1;
+  if (longest_run(timeline, run_length) > 1)
+    for (const StagePart& part : t.parts) most = std::max(most, part.blocks());
+  return most;
+}
+
+void add_groups(Training& t, const Platform& platform, const PipelineSchedule& schedule) {
+  const Timeline& timeline = schedule.timelines[static_cast<std::size_t>(t.at.pipeline)];
   Memory& device = platform.backend.memory();
   t.groups = std::make_unique<ParameterGroups>(
       device, *t.connections.group, *t.connections.replicate,
-      ParameterGroupsOptions{.layouts = group_layouts(t.config.model, t.table, t.at.tensor,
-                                                      t.mesh.size(Axis::tensor), t.mesh.group_shards()),
-                             .compute = options.compute,
-                             .zero = zero_numbered(t.config.parallel.zero)});
-  t.scratch_buffer = Buffer(device, slots.scratch_bytes, MemoryCategory::scratch);
+      ParameterGroupsOptions{.layouts = group_layouts(t.config.model, t.table, t.parts,
+                                                      {.tensor_rank = t.at.tensor,
+                                                       .tensor_ranks = t.mesh.size(Axis::tensor),
+                                                       .shards = t.mesh.group_shards()}),
+                             .compute = dtype_named(t.config.train.dtype),
+                             .zero = zero_numbered(t.config.parallel.zero),
+                             .groups_per_run = groups_per_run(t, timeline, schedule.run_length)});
+  const bool shares = t.config.model.tie_word_embeddings && t.connections.tied->size() > 1;
+  t.shared_gradients =
+      std::make_unique<SharedGradients>(device, t.table, *t.groups, t.connections, shares ? 0 : -1);
+}
+
+void add_stages(Training& t, const Platform& platform, const PipelineSchedule& schedule, std::int64_t tokens,
+                std::span<const std::int64_t> sizes) {
+  const Timeline& timeline = schedule.timelines[static_cast<std::size_t>(t.at.pipeline)];
+  const std::vector<StageSizes> measured = measure_stages(t, platform, timeline, tokens, sizes);
+  Memory& device = platform.backend.memory();
+  const std::vector<int> groups = groups_of(t.config.model, t.parts);
+  std::int64_t scratch = 0;
+  std::vector<Stage*> stages;
+  for (std::size_t chunk = 0; chunk < t.parts.size(); ++chunk) {
+    scratch = std::max(scratch, measured[chunk].scratch_bytes);
+    t.stages.push_back(std::make_unique<LlamaStage>(device, stage_options(t, t.parts[chunk], tokens),
+                                                    measured[chunk], groups, *t.groups, *t.regions));
+    stages.push_back(t.stages.back().get());
+  }
+  t.scratch_buffer = Buffer(device, scratch, MemoryCategory::scratch);
   t.scratch = Arena(t.scratch_buffer, device.device());
-  t.stage = std::make_unique<LlamaStage>(device, options, slots, *t.groups);
-  t.numbers_buffer = Buffer(device, 2 * Arena::kAlignment, MemoryCategory::scratch);
+  const StageOptions options = stage_options(t, t.parts.front(), tokens);
+  const int least_buffers = t.placement.stages() > 1 ? 2 : 0;
+  t.pipeline = std::make_unique<PipelineExecutor>(
+      device, *t.connections.pipeline,
+      PipelineExecutor::Options{
+          .buffers = std::max(least_buffers, program_of(schedule, t.at.pipeline).buffers),
+          .tokens = t.regions->tensor.shard_tokens(options.max_tokens),
+          .hidden = t.config.model.hidden_size,
+          .compute = options.compute},
+      std::move(stages));
+}
+
+// The model of this rank and what moves between ranks, with weights drawn from the seed.
+void add_model(Training& t, const Platform& platform, const PipelineSchedule& schedule, std::int64_t tokens,
+               std::span<const std::int64_t> sizes) {
+  add_groups(t, platform, schedule);
+  add_stages(t, platform, schedule, tokens, sizes);
+  t.numbers_buffer = Buffer(platform.backend.memory(), 2 * Arena::kAlignment, MemoryCategory::scratch);
   initialise({platform.backend, t.scratch}, t.table, *t.groups,
              static_cast<std::uint64_t>(t.config.run.seed));
 }
@@ -130,30 +249,35 @@ void add_stage(Training& t, const Platform& platform, const StageOptions& option
 }  // namespace
 
 // The order, and why:
-//  1. the mesh and the table of layouts are values: whatever is illegal is refused while nothing is allocated;
+//  1. the mesh, the schedule and the table of layouts are values: whatever is illegal is refused while nothing is
+//     allocated;
 //  2. communicators next, because everything that is sized depends on this rank's place;
 //  3. data before the model: the loader starts to read the first step on its thread, and knows the largest
 //     microbatch;
-//  4. the stage is measured by running it on shape-only tensors, so scratch and saved slots are exactly as
+//  4. the stages are measured by running them on shape-only tensors, so scratch and saved slots are exactly as
 //     large as needed;
-//  5. parameter groups and stage are allocated, then masters are drawn (a checkpoint overwrites them: launch/
+//  5. parameter groups and stages are allocated, then masters are drawn (a checkpoint overwrites them: launch/
 //     decides).
 std::unique_ptr<Training> build_training(const Config& config, const Platform& platform) {
-  auto t = start(config, platform);
+  const PipelineSchedule schedule =
+      schedule_of(config, platform.files, most_microbatches(config, mesh_of(config, platform.world.size())));
+  auto t = start(config, platform, schedule);
   t->sources = open_sources(config, platform.files);
   t->holdout_source = open_holdout(config, platform.files);
   t->loader = std::make_unique<Loader>(platform.host, loader_options(*t, platform.faults));
   t->holdout = make_holdout(*t, platform.host);
-  add_stage(*t, platform, stage_options(*t, t->loader->max_microbatch_tokens()),
-            t->loader->max_microbatches(), t->loader->microbatch_sizes());
+  add_model(*t, platform, schedule, t->loader->max_microbatch_tokens(), t->loader->microbatch_sizes());
   return t;
 }
 
 std::unique_ptr<Training> build_inference(const Config& config, const Platform& platform) {
-  auto t = start(config, platform);
-  t->holdout_source = open_holdout(config, platform.files);
+  Config alone = config;  // every rank has the whole model; rows are dealt to all
+  alone.parallel = {.zero = config.parallel.zero};
+  const PipelineSchedule schedule = schedule_of(alone, platform.files, 1);
+  auto t = start(alone, platform, schedule);
+  t->holdout_source = open_holdout(alone, platform.files);
   t->holdout = make_holdout(*t, platform.host);
-  add_stage(*t, platform, stage_options(*t, config.train.sequence_length), 1, {});
+  add_model(*t, platform, schedule, alone.train.sequence_length, {});
   return t;
 }
 

@@ -111,7 +111,7 @@ void generate(Training& t, const Platform& platform, std::span<const std::int32_
     buffer.clear();
     buffer.append_row(context, {&piece, 1},
                       std::min(most, (length + kContextMultiple - 1) / kContextMultiple * kContextMultiple));
-    t.stage->logits(exec, buffer.finish_microbatch(), length - 1, logits);
+    t.stages.front()->logits(exec, buffer.finish_microbatch(), length - 1, logits);
     ops::copy(exec, {.in = logits, .out = row});
     platform.backend.synchronize(exec.stream);
     const std::int32_t token = sample({row.as<float>(), static_cast<std::size_t>(vocabulary)}, options,

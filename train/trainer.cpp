@@ -21,41 +21,52 @@ Tensor Trainer::integer_numbers() const {
 }
 
 void Trainer::run_microbatches(const StepBatch& batch) {
-  const int microbatches = static_cast<int>(batch.microbatches.size());
-  if (microbatches != timeline_microbatches_) {
-    timeline_ = single_rank_timeline(schedule_named(t_.config.parallel.schedule), microbatches);
-    timeline_microbatches_ = microbatches;
+  const auto microbatches = static_cast<std::int64_t>(batch.microbatches.size());
+  if (microbatches != program_.microbatches) {
+    const PipelineSchedule schedule = schedule_of(t_.config, platform_.files, microbatches);
+    const int rank = t_.at.pipeline;
+    program_ = {
+        .microbatches = microbatches,
+        .steps = program_of(schedule, rank),
+        .run_ends = run_ends(schedule.timelines[static_cast<std::size_t>(rank)], schedule.run_length)};
   }
   t_.groups->begin_step(exec_);
-  t_.stage->begin_step(exec_, batch.microbatches);
-  run_timeline(exec_, timeline_, *t_.stage);
+  for (const auto& stage : t_.stages) stage->begin_step(exec_, batch.microbatches);
+  t_.pipeline->run(exec_, program_.steps, program_.run_ends);
   t_.groups->finish_gradients(exec_);
+  t_.shared_gradients->sum(exec_);
 }
 
+// The summed loss of this rank's tokens, where it is not a copy of another rank's.
+double Trainer::loss_here() const {
+  double loss = 0;
+  if (t_.at.tensor == 0)
+    for (const auto& stage : t_.stages) loss += *stage->loss().as<double>();
+  return loss;
+}
+
+// Each number is contributed by the ranks that are the only ones to hold it.
 Trainer::Sums Trainer::reduce_sums(const StepWishes& wishes) {
   const Tensor numbers = float_numbers();
-  const Tensor squares = numbers.slice(0, 0, 1), loss = numbers.slice(0, 1, 2);
-  ops::fill(exec_, {.out = numbers.slice(0, 2, 3), .value = wishes.stop ? 1.0 : 0.0});
-  ops::fill(exec_, {.out = numbers.slice(0, 3, 4), .value = wishes.save ? 1.0 : 0.0});
-  ops::fill(exec_, {.out = squares, .value = 0});
-  add_gradient_squares(exec_, *t_.groups, squares);
-  ops::copy(exec_, {.in = t_.stage->loss(), .out = loss});
-  // Shards along replicate are copies, so squares are summed along the group only.
-  t_.connections.group->all_reduce(exec_, {.x = numbers}).wait(exec_);
-  t_.connections.replicate->all_reduce(exec_, {.x = numbers.slice(0, 1, 4)}).wait(exec_);
+  ops::fill(exec_, {.out = numbers, .value = 0});
+  if (t_.at.replicate == 0)
+    add_gradient_squares(exec_, t_.table, *t_.groups, t_.at.tensor, numbers.slice(0, 0, 1));
   platform_.backend.synchronize(exec_.stream);
-  const double* sums = numbers.as<double>();
+  double* mine = numbers.as<double>();
+  mine[1] = loss_here();
+  mine[2] = wishes.stop ? 1 : 0;
+  mine[3] = wishes.save ? 1 : 0;
+  const double* sums = sum_over_world(numbers);
   return {.squares = sums[0], .loss = sums[1], .stop = sums[2], .save = sums[3]};
 }
 
 StepReport Trainer::step(const StepWishes& wishes) {
   const StepBatch& batch = t_.loader->next();
   const Tensor counted = integer_numbers();
-  ops::fill(exec_, {.out = counted, .value = static_cast<double>(batch.valid_targets)});
-  Pending counting = t_.connections.group->all_reduce(exec_, {.x = counted});
+  ops::fill(exec_, {.out = counted, .value = counts_tokens() ? static_cast<double>(batch.valid_targets) : 0});
+  Pending counting = platform_.world.all_reduce(exec_, {.x = counted});
   run_microbatches(batch);
   counting.wait(exec_);
-  t_.connections.replicate->all_reduce(exec_, {.x = counted}).wait(exec_);
   const Sums sums = reduce_sums(wishes);
 
   const std::int64_t targets = *counted.as<std::int64_t>();
@@ -85,35 +96,40 @@ StepReport Trainer::step(const StepWishes& wishes) {
 std::optional<double> Trainer::evaluate(FunctionRef<bool()> stop) {
   DROVER_CHECK(t_.holdout != nullptr, "no hold-out");
   const Tensor numbers = float_numbers();  // loss, targets, stop
+  double* mine = numbers.as<double>();
   double targets = 0;
-  t_.stage->begin_step(exec_, {});
+  for (const auto& stage : t_.stages) stage->begin_step(exec_, {});
   for (std::int64_t i = 0; i < t_.holdout->microbatches(); ++i) {
     const Microbatch& batch = t_.holdout->microbatch(i);
-    targets += static_cast<double>(batch.valid_targets);
-    t_.stage->evaluate(exec_, batch);
-    ops::fill(exec_, {.out = numbers.slice(0, 2, 3), .value = stop() ? 1.0 : 0.0});
-    if (sum_over_data(numbers.slice(0, 2, 3))[0] > 0) return std::nullopt;
+    if (counts_tokens()) targets += static_cast<double>(batch.valid_targets);
+    t_.pipeline->evaluate(exec_, t_.placement, t_.regions->tensor.shard_tokens(batch.size()),
+                          [&](int chunk, const HandOver& activations) {
+                            t_.stages[static_cast<std::size_t>(chunk)]->evaluate(exec_, batch, activations);
+                          });
+    mine[2] = stop() ? 1 : 0;
+    if (sum_over_world(numbers.slice(0, 2, 3))[0] > 0) return std::nullopt;
   }
-  ops::copy(exec_, {.in = t_.stage->loss(), .out = numbers.slice(0, 0, 1)});
-  ops::fill(exec_, {.out = numbers.slice(0, 1, 2), .value = targets});
-  const double* sums = sum_over_data(numbers.slice(0, 0, 2));
+  mine[0] = loss_here();
+  mine[1] = targets;
+  const double* sums = sum_over_world(numbers.slice(0, 0, 2));
   return sums[0] / sums[1];
 }
 
-const double* Trainer::sum_over_data(const Tensor& numbers) {
-  t_.connections.group->all_reduce(exec_, {.x = numbers}).wait(exec_);
-  t_.connections.replicate->all_reduce(exec_, {.x = numbers}).wait(exec_);
+const double* Trainer::sum_over_world(const Tensor& numbers) {
+  platform_.world.all_reduce(exec_, {.x = numbers}).wait(exec_);
   platform_.backend.synchronize(exec_.stream);
   return numbers.as<double>();
 }
 
-std::vector<StateEntry> Trainer::entries(std::span<const Slot> slots) const {
+std::vector<StateEntry> Trainer::entries(std::span<const Slot> slots, Holders holders) const {
   std::vector<StateEntry> entries;
+  if (holders == Holders::writer && t_.at.replicate != 0) return entries;
   for (int g = 0; g < t_.groups->count(); ++g) {
     const GroupShard& shard = t_.groups->shard(g);
-    for (const FlatBox& piece :
-         boxes_of_range(t_.groups->layout(g), shard.begin, shard.begin + shard.master.dims[0])) {
+    const GroupLayout& layout = t_.groups->layout(g);
+    for (const FlatBox& piece : boxes_of_range(layout, shard.begin, shard.begin + shard.master.dims[0])) {
       const ParameterLayout& parameter = t_.table[static_cast<std::size_t>(piece.parameter)];
+      if (holders == Holders::writer && !(layout.counted && counts_piece(parameter, t_.at.tensor))) continue;
       for (const auto& [name, flat] : slots)
         entries.push_back({.name = parameter.name,
                            .slot = name,
@@ -127,15 +143,15 @@ std::vector<StateEntry> Trainer::entries(std::span<const Slot> slots) const {
   return entries;
 }
 
-std::vector<StateEntry> Trainer::state_entries() const {
+std::vector<StateEntry> Trainer::state_entries(Holders holders) const {
   constexpr std::array kSlots{Slot{"weight", &GroupShard::master}, Slot{"moment1", &GroupShard::moment1},
                               Slot{"moment2", &GroupShard::moment2}};
-  return entries(kSlots);
+  return entries(kSlots, holders);
 }
 
 std::vector<StateEntry> Trainer::gradient_entries() const {
   constexpr std::array kSlots{Slot{"gradient", &GroupShard::gradient}};
-  return entries(kSlots);
+  return entries(kSlots, Holders::all);
 }
 
 RunState Trainer::run_state() const {

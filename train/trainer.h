@@ -51,12 +51,11 @@ class Trainer {
   std::optional<double> evaluate(FunctionRef<bool()> stop);
 
   // What a checkpoint holds of this rank: masters and moments of its shards as boxes of logical parameters.
-  // Views into the run's memory.
-  std::vector<StateEntry> state_entries() const;
+  // Views into the run's memory. What several ranks hold is written by one of them.
+  enum class Holders : std::uint8_t { all, writer };
+  std::vector<StateEntry> state_entries(Holders holders = Holders::all) const;
   // The same boxes with the slot "gradient": of the last step, summed over all its tokens, before scaling.
   std::vector<StateEntry> gradient_entries() const;
-  // Only one copy along the replicate axis writes.
-  bool writes_state() const { return t_.at.replicate == 0; }
   RunState run_state() const;
   // After state_entries() were filled from a checkpoint: working weights, data position and step follow.
   void resume(const RunState& state);
@@ -71,16 +70,24 @@ class Trainer {
   };
   void run_microbatches(const StepBatch& batch);
   Sums reduce_sums(const StepWishes& wishes);
-  const double* sum_over_data(const Tensor& numbers);
-  std::vector<StateEntry> entries(std::span<const Slot> slots) const;
+  const double* sum_over_world(const Tensor& numbers);
+  double loss_here() const;
+  // Tensor and pipeline ranks share their tokens: one of them counts.
+  bool counts_tokens() const { return t_.at.tensor == 0 && t_.at.pipeline == 0; }
+  std::vector<StateEntry> entries(std::span<const Slot> slots, Holders holders) const;
   Tensor float_numbers() const;
   Tensor integer_numbers() const;
 
   Training& t_;
   Platform platform_;
   Exec exec_;
-  Timeline timeline_;
-  int timeline_microbatches_ = -1;
+  // Of the pipeline, for the number of microbatches that the last step had.
+  struct Program {
+    std::int64_t microbatches = -1;
+    PipelineProgram steps;
+    std::vector<std::uint8_t> run_ends;
+  };
+  Program program_;
   std::int64_t completed_ = 0, own_attended_pairs_ = 0;
 };
 

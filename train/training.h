@@ -10,6 +10,7 @@
 #include "data/loader.h"
 #include "model/stage.h"
 #include "parallel/metered_comm.h"
+#include "parallel/shared_gradients.h"
 #include "train/config.h"
 
 namespace drover {
@@ -32,15 +33,20 @@ struct Training {
   Mesh mesh;
   AxisValues at;  // this rank's coordinate
   ParameterTable table;
+  Placement placement;           // of the pipeline's stages
+  std::vector<StagePart> parts;  // this rank's stages, by chunk
   Connections connections;
   std::vector<std::unique_ptr<TokenSource>> sources;  // in config order
   std::unique_ptr<TokenSource> holdout_source;        // null when the configuration names none
   std::unique_ptr<Loader> loader;                     // null for inference
   std::unique_ptr<Holdout> holdout;
   std::unique_ptr<ParameterGroups> groups;
+  std::unique_ptr<SharedGradients> shared_gradients;
+  std::unique_ptr<Regions> regions;
   Buffer scratch_buffer;
   Arena scratch;
-  std::unique_ptr<LlamaStage> stage;
+  std::vector<std::unique_ptr<LlamaStage>> stages;  // by chunk
+  std::unique_ptr<PipelineExecutor> pipeline;
   Buffer numbers_buffer;  // the scalars that ranks add up in a step
 };
 
@@ -51,6 +57,9 @@ std::unique_ptr<Training> build_training(const Config& config, const Platform& p
 // The same without sources and loader, for evaluation and generation: what is fed comes from the hold-out, or
 // a prompt of at most train.sequence_length tokens.
 std::unique_ptr<Training> build_inference(const Config& config, const Platform& platform);
+
+// The pipeline schedule of so many microbatches.
+PipelineSchedule schedule_of(const Config& config, FileSystem& files, std::int64_t microbatches);
 
 // The grid that the configuration makes of so many ranks. Error{usage} for one that cannot be run.
 Mesh mesh_of(const Config& config, int ranks);

@@ -20,13 +20,20 @@ ModelConfig model(bool tied = false) {
           .tie_word_embeddings = tied};
 }
 
+std::vector<GroupLayout> whole_groups(const ModelConfig& config, const ParameterTable& table,
+                                      const Cut& cut) {
+  const StagePart whole = whole_model(config);
+  return group_layouts(config, table, {&whole, 1}, cut);
+}
+
 // How many (tensor rank, shard) pairs hold each element of each parameter.
 using Holders = std::map<std::string, std::vector<int>>;
 
 Holders count_holders(const ModelConfig& config, const ParameterTable& table, int tensor_ranks, int shards) {
   Holders holders;
   for (int tensor = 0; tensor < tensor_ranks; ++tensor)
-    for (const GroupLayout& group : group_layouts(config, table, tensor, tensor_ranks, shards)) {
+    for (const GroupLayout& group : whole_groups(
+             config, table, {.tensor_rank = tensor, .tensor_ranks = tensor_ranks, .shards = shards})) {
       REQUIRE(group.size == shards * group.shard_size);
       REQUIRE(group.shard_size % kFlatAlignment == 0);
       for (int shard = 0; shard < shards; ++shard)
@@ -101,7 +108,8 @@ TEST_CASE("a tied head is stored with the embedding, once") {
 
 TEST_CASE("q, k and v, and gate and up, are one matrix each in a group's flat storage") {
   const ParameterTable table = parameter_table(model(), 4);
-  const GroupLayout block = group_layouts(model(), table, 1, 4, 2)[1];
+  const GroupLayout block =
+      whole_groups(model(), table, {.tensor_rank = 1, .tensor_ranks = 4, .shards = 2})[1];
   const auto begin_after = [&](std::size_t piece) {
     return block.pieces[piece].begin + block.pieces[piece].box.numel();
   };

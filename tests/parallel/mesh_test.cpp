@@ -75,7 +75,7 @@ TEST_CASE("a rank's communicators are its lines, and its group is context within
   const Mesh mesh({.tensor = 2, .context = 2, .pipeline = 1, .shard = 3, .replicate = 2});
   std::atomic<int> wrong{0};
   run_local_ranks(mesh.ranks(), [&](Communicator& world) {
-    const Connections connections = connect(mesh, world);
+    const Connections connections = connect(mesh, world, {});
     const AxisValues at = mesh.coordinate(world.rank());
     const auto expect = [&](const Communicator& comm, int rank, int size) {
       if (comm.rank() != rank || comm.size() != size) ++wrong;

@@ -104,8 +104,8 @@ void write_inputs(const std::filesystem::path& out, Training& t, Trainer& traine
               begins.data(), begins.size() * 4);
     if (step > 0) continue;
     std::vector<double> logits(static_cast<std::size_t>(batch.size() * t.config.model.vocab_size));
-    t.stage->logits(trainer.exec(), batch, 0,
-                    Tensor::of(logits.data(), {batch.size(), t.config.model.vocab_size}));
+    t.stages.front()->logits(trainer.exec(), batch, 0,
+                             Tensor::of(logits.data(), {batch.size(), t.config.model.vocab_size}));
     write_npy(out / "logits.npy", "<f8", {batch.size(), t.config.model.vocab_size}, logits.data(),
               logits.size() * 8);
   }

@@ -78,18 +78,21 @@ class ModelRig {
   ModelRig(const RigOptions& options, std::vector<Microbatch> batch)
       : options_(options),
         batch_(std::move(batch)),
-        timeline_(single_rank_timeline(options.schedule, static_cast<int>(batch_.size()))),
+        schedule_(
+            make_schedule({.schedule = options.schedule, .microbatches = static_cast<int>(batch_.size())})),
         backend_(make_cpu_backend(memory_, {.threads = options.threads})),
         alone_(single_rank_world()),
         table_(parameter_table(options.model, 1)),
         groups_(memory_, *alone_, *alone_,
-                {.layouts = group_layouts(options.model, table_, 0, 1, 1),
+                {.layouts = group_layouts(options.model, table_, {&part_, 1}, {}),
                  .compute = options.compute,
                  .zero = options.zero}),
-        sizes_(measure_stage(stage_options(), count_slots(timeline_), *backend_)),
+        sizes_(measure_stage({.options = stage_options(), .slots = count_slots(timeline())}, *backend_)),
         scratch_buffer_(memory_, sizes_.scratch_bytes, MemoryCategory::scratch),
         scratch_(scratch_buffer_),
-        stage_(memory_, stage_options(), sizes_, groups_) {
+        regions_{.tensor = TensorRegion(*alone_), .context = ContextRegion(*alone_)},
+        stage_(memory_, stage_options(), sizes_, groups_of(options.model, {&part_, 1}), groups_, regions_),
+        pipeline_(memory_, *alone_, {}, {&stage_}) {
     randomise();
   }
 
@@ -98,14 +101,14 @@ class ModelRig {
     groups_.weights_updated();
     groups_.begin_step(exec());
     stage_.begin_step(exec(), batch_);
-    run_timeline(exec(), timeline_, stage_);
+    pipeline_.run(exec(), program_of(schedule_, 0), run_ends(timeline(), schedule_.run_length));
     groups_.finish_gradients(exec());
     return *stage_.loss().as<double>();
   }
   double evaluate() {
     groups_.weights_updated();
     stage_.begin_step(exec(), batch_);
-    for (const Microbatch& batch : batch_) stage_.evaluate(exec(), batch);
+    for (const Microbatch& batch : batch_) stage_.evaluate(exec(), batch, {});
     return *stage_.loss().as<double>();
   }
 
@@ -132,6 +135,7 @@ class ModelRig {
     std::int64_t most = 0;
     for (const Microbatch& batch : batch_) most = std::max(most, batch.size());
     return {.model = options_.model,
+            .part = part_,
             .compute = options_.compute,
             .recompute = options_.recompute,
             .max_tokens = most,
@@ -153,9 +157,12 @@ class ModelRig {
     });
   }
 
+  const Timeline& timeline() const { return schedule_.timelines.front(); }
+
   RigOptions options_;
+  StagePart part_ = whole_model(options_.model);
   std::vector<Microbatch> batch_;
-  Timeline timeline_;
+  PipelineSchedule schedule_;
   HostMemory memory_;
   std::unique_ptr<Backend> backend_;
   std::unique_ptr<Communicator> alone_;
@@ -164,7 +171,9 @@ class ModelRig {
   StageSizes sizes_;
   Buffer scratch_buffer_;
   Arena scratch_;
+  Regions regions_;
   LlamaStage stage_;
+  PipelineExecutor pipeline_;
 };
 
 }  // namespace drover::testing

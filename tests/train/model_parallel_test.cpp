@@ -1,0 +1,133 @@
+// Tensor, context and pipeline ranks train what one rank trains, alone and together.
+#include "tests/support/local_training.h"
+#include "tests/support/test_support.h"
+
+namespace drover::testing {
+namespace {
+
+// 4 blocks, 8 query heads, 2 kv heads: kv heads are copied from 4 tensor ranks on.
+Config parallel_config() {
+  Config config = tiny_config();
+  config.model.num_hidden_layers = 4;
+  config.model.num_attention_heads = 8;
+  config.model.num_key_value_heads = 2;
+  config.model.head_dim = 4;
+  config.model.intermediate_size = 24;
+  config.model.vocab_size = 40;
+  config.data.synthetic->vocab_size = 40;
+  config.train.steps = 3;
+  return config;
+}
+
+Config on(Config config, const ParallelConfig& parallel) {
+  config.parallel = parallel;
+  return config;
+}
+
+void check_equal(const RunResult& run, const RunResult& reference) {
+  REQUIRE(run.steps.size() == reference.steps.size());
+  for (std::size_t i = 0; i < run.steps.size(); ++i) {
+    CHECK(run.steps[i].loss == Approx(reference.steps[i].loss).epsilon(1e-9));
+    CHECK(run.steps[i].grad_norm == Approx(reference.steps[i].grad_norm).epsilon(1e-9));
+    CHECK(run.steps[i].targets == reference.steps[i].targets);
+  }
+  for (const auto& [what, a, b] : {std::tuple{"gradients", &run.gradients, &reference.gradients},
+                                   {"weights", &run.weights, &reference.weights},
+                                   {"moment2", &run.moment2, &reference.moment2}}) {
+    const Distance d = distance(*a, *b);
+    INFO(what << " of " << d.parameter);
+    CHECK(d.value < 1e-9);
+  }
+}
+
+}  // namespace
+
+TEST_CASE("tensor ranks agree with one rank") {
+  for (const bool tied : {false, true}) {
+    Config config = parallel_config();
+    config.model.tie_word_embeddings = tied;
+    const RunResult reference = train_locally(on(config, {}), 1);
+    for (const int tensor : {2, 4, 8}) {
+      INFO(tensor << " tensor ranks" << (tied ? ", tied" : ""));
+      check_equal(train_locally(on(config, {.tensor = tensor}), tensor), reference);
+    }
+    check_equal(train_locally(on(config, {.tensor = 4, .shard = 2, .zero = 3}), 8), reference);
+  }
+}
+
+TEST_CASE("pipeline ranks agree with one rank under every schedule") {
+  for (const bool tied : {false, true}) {
+    Config config = parallel_config();
+    config.model.tie_word_embeddings = tied;
+    const RunResult reference = train_locally(on(config, {}), 1);
+    for (const auto& [schedule, stages] :
+         {std::pair{"gpipe", 1}, {"1f1b", 1}, {"interleaved", 2}, {"zb-h1", 1}, {"zb-v", 2}})
+      for (const int pipeline : {1, 2}) {
+        INFO(schedule << " on " << pipeline << (tied ? ", tied" : ""));
+        check_equal(
+            train_locally(on(config, {.pipeline = pipeline, .schedule = schedule, .virtual_stages = stages}),
+                          pipeline),
+            reference);
+      }
+  }
+}
+
+TEST_CASE("tensor, pipeline and data ranks compose under every policy") {
+  const Config config = parallel_config();
+  const RunResult reference = train_locally(on(config, {}), 1);
+  for (const int zero : {1, 2, 3})
+    for (const char* schedule : {"1f1b", "zb-v"}) {
+      INFO(schedule << ", ZeRO-" << zero);
+      const int stages = std::string(schedule) == "zb-v" ? 2 : 1;
+      check_equal(train_locally(on(config, {.tensor = 2,
+                                            .pipeline = 2,
+                                            .shard = 2,
+                                            .zero = zero,
+                                            .schedule = schedule,
+                                            .virtual_stages = stages}),
+                                8),
+                  reference);
+      check_equal(train_locally(on(config, {.tensor = 2,
+                                            .pipeline = 2,
+                                            .replicate = 2,
+                                            .zero = zero,
+                                            .schedule = schedule,
+                                            .virtual_stages = stages}),
+                                8),
+                  reference);
+    }
+}
+
+TEST_CASE("context ranks agree with one rank") {
+  const Config config = parallel_config();
+  const RunResult reference = train_locally(on(config, {}), 1);
+  for (const char* pieces : {"auto", "head_tail", "balanced"})
+    for (const int context : {2, 4, 8}) {
+      INFO(context << " context ranks, " << pieces);
+      check_equal(train_locally(on(config, {.context = context, .context_pieces = pieces}), context),
+                  reference);
+    }
+  for (const int zero : {1, 2, 3})
+    check_equal(train_locally(on(config, {.context = 2, .shard = 2, .zero = zero}), 4), reference);
+}
+
+TEST_CASE("all axes together agree with one rank") {
+  for (const bool tied : {false, true}) {
+    Config config = parallel_config();
+    config.model.tie_word_embeddings = tied;
+    const RunResult reference = train_locally(on(config, {}), 1);
+    for (const auto& [schedule, stages] : {std::pair{"1f1b", 1}, {"interleaved", 2}, {"zb-v", 2}}) {
+      INFO(schedule << (tied ? ", tied" : ""));
+      check_equal(train_locally(on(config, {.tensor = 2,
+                                            .context = 2,
+                                            .pipeline = 2,
+                                            .shard = 2,
+                                            .schedule = schedule,
+                                            .virtual_stages = stages}),
+                                16),
+                  reference);
+    }
+  }
+}
+
+}  // namespace drover::testing
