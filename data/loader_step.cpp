@@ -9,13 +9,6 @@
 namespace drover {
 namespace {
 
-std::vector<std::unique_ptr<Feed>> open_feeds(const LoaderOptions& options) {
-  std::vector<std::unique_ptr<Feed>> feeds;
-  for (const TokenSource* source : options.sources)
-    feeds.push_back(std::make_unique<Feed>(*source, options.feed));
-  return feeds;
-}
-
 std::int64_t rows_of_rank(const Phase& phase, int data_ranks) {
   return (phase.rows() + data_ranks - 1) / data_ranks;
 }
@@ -40,17 +33,10 @@ StepReader::StepReader(const LoaderOptions& options)
       microbatch_sequences_(options.microbatch_sequences),
       context_(options.context),
       faults_(options.faults),
-      sampler_(options.phases),
-      feeds_(open_feeds(options)),
-      assigner_(options.data_ranks, options.microbatch_sequences) {
+      planner_(options) {
   DROVER_CHECK(data_rank_ >= 0 && data_rank_ < data_ranks_, "data rank ", data_rank_, " of ", data_ranks_);
-  DROVER_CHECK(static_cast<int>(feeds_.size()) == sampler_.sources(), feeds_.size(), " sources, weights for ",
-               sampler_.sources());
-  for (const Phase& phase : sampler_.phases())
+  for (const Phase& phase : sampler().phases())
     require_context_length(phase.sequence_length, context_.ranks, "sequence_length");
-  rows_.rows.reserve(largest(sampler_.phases(), [](const Phase& phase) { return phase.rows(); }));
-  pairs_.reserve(rows_.rows.capacity());
-  pieces_.reserve(max_sequence_length());
 }
 
 // That this context rank holds.
@@ -58,23 +44,19 @@ std::int64_t StepReader::tokens_of(std::int64_t rows, const Phase& phase) const 
   return rows * phase.sequence_length / context_.ranks;
 }
 
-std::int64_t StepReader::max_sequence_length() const {
-  return largest(sampler_.phases(), [](const Phase& phase) { return phase.sequence_length; });
-}
-
 std::int64_t StepReader::max_tokens() const {
-  return largest(sampler_.phases(),
+  return largest(sampler().phases(),
                  [&](const Phase& phase) { return tokens_of(rows_of_rank(phase, data_ranks_), phase); });
 }
 
 std::int64_t StepReader::max_microbatches() const {
-  return largest(sampler_.phases(), [&](const Phase& phase) {
+  return largest(sampler().phases(), [&](const Phase& phase) {
     return microbatches_of(phase.rows(), data_ranks_, microbatch_sequences_);
   });
 }
 
 std::int64_t StepReader::max_microbatch_tokens() const {
-  return largest(sampler_.phases(), [&](const Phase& phase) {
+  return largest(sampler().phases(), [&](const Phase& phase) {
     return tokens_of(std::min<std::int64_t>(microbatch_sequences_, rows_of_rank(phase, data_ranks_)), phase);
   });
 }
@@ -82,7 +64,7 @@ std::int64_t StepReader::max_microbatch_tokens() const {
 // Ranks get the same number of rows, or one more; so do a rank's microbatches (data/assignment.h).
 std::vector<std::int64_t> StepReader::microbatch_sizes() const {
   std::set<std::int64_t> sizes;
-  for (const Phase& phase : sampler_.phases()) {
+  for (const Phase& phase : sampler().phases()) {
     const std::int64_t microbatches = microbatches_of(phase.rows(), data_ranks_, microbatch_sequences_);
     for (const std::int64_t of_rank : {phase.rows() / data_ranks_, rows_of_rank(phase, data_ranks_)})
       for (const std::int64_t rows : {of_rank / microbatches, (of_rank + microbatches - 1) / microbatches})
@@ -92,40 +74,24 @@ std::vector<std::int64_t> StepReader::microbatch_sizes() const {
 }
 
 void StepReader::read(const SamplerState& state, StepBuffer& out) {
-  sampler_.rows_of_step(state, rows_);
-  out.after = rows_.after;
+  planner_.plan(state);
+  const StepRows& rows = planner_.rows();
+  out.after = rows.after;
   out.batch = {.step = state.step,
-               .sequence_length = rows_.sequence_length,
-               .batch_tokens = rows_.sequence_length * static_cast<std::int64_t>(rows_.rows.size()),
-               .step_attended_pairs = deal_rows()};
+               .sequence_length = rows.sequence_length,
+               .batch_tokens = rows.sequence_length * static_cast<std::int64_t>(rows.rows.size()),
+               .step_attended_pairs = planner_.total_pairs()};
   out.tokens.clear();
   out.microbatches.clear();
-  for (std::int64_t i = 0; i < assigner_.microbatches(); ++i)
-    append_microbatch(assigner_.rows_of(data_rank_, i), out);
+  for (std::int64_t i = 0; i < planner_.assigned().microbatches(); ++i)
+    append_microbatch(planner_.assigned().rows_of(data_rank_, i), out);
   out.batch.microbatches = out.microbatches;
 }
 
-// Looks at document offsets only; returns the attended pairs of the whole step.
-std::int64_t StepReader::deal_rows() {
-  pairs_.clear();
-  std::int64_t total = 0;
-  for (const RowAddress& row : rows_.rows) {
-    pieces_.clear();
-    feeds_[row.source]->append_pieces(row.position, rows_.sequence_length, pieces_);
-    pairs_.push_back(attended_pairs(pieces_));
-    total += pairs_.back();
-  }
-  assigner_.assign(pairs_);
-  return total;
-}
-
 void StepReader::append_microbatch(std::span<const std::int32_t> rows, StepBuffer& out) {
-  for (const std::int32_t row : rows) {
-    Feed& feed = *feeds_[rows_.rows[row].source];
-    pieces_.clear();
-    feed.append_pieces(rows_.rows[row].position, rows_.sequence_length, pieces_);
-    out.tokens.append_row(feed.source(), pieces_, rows_.sequence_length);
-  }
+  for (const std::int32_t row : rows)
+    out.tokens.append_row(planner_.source_of(row), planner_.documents_of(row),
+                          planner_.rows().sequence_length);
   out.microbatches.push_back(out.tokens.finish_microbatch());
   out.batch.valid_targets += out.microbatches.back().valid_targets;
   out.batch.attended_pairs += attended_pairs(out.microbatches.back().segments);

@@ -2,15 +2,12 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <vector>
 
 #include "core/memory.h"
-#include "data/assignment.h"
 #include "data/batch_buffer.h"
-#include "data/feed.h"
 #include "data/loader.h"
-#include "data/sampler.h"
+#include "data/step_plan.h"
 
 namespace drover {
 
@@ -30,11 +27,11 @@ class StepReader {
  public:
   explicit StepReader(const LoaderOptions& options);
 
-  const Sampler& sampler() const { return sampler_; }
+  const Sampler& sampler() const { return planner_.sampler(); }
   const ContextShare& context() const { return context_; }
   FaultInjection* faults() const { return faults_; }
   // Over all phases, of one rank.
-  std::int64_t max_sequence_length() const;
+  std::int64_t max_sequence_length() const { return planner_.max_sequence_length(); }
   std::int64_t max_tokens() const;
   std::int64_t max_microbatches() const;
   std::int64_t max_microbatch_tokens() const;
@@ -43,21 +40,13 @@ class StepReader {
   void read(const SamplerState& state, StepBuffer& out);
 
  private:
-  std::int64_t deal_rows();
   void append_microbatch(std::span<const std::int32_t> rows, StepBuffer& out);
-
   std::int64_t tokens_of(std::int64_t rows, const Phase& phase) const;
 
   int data_rank_, data_ranks_, microbatch_sequences_;
   ContextShare context_;
   FaultInjection* faults_;
-  Sampler sampler_;
-  std::vector<std::unique_ptr<Feed>> feeds_;
-  RowAssigner assigner_;
-  // Reused from step to step.
-  StepRows rows_;
-  std::vector<Piece> pieces_;        // of one row
-  std::vector<std::int64_t> pairs_;  // per row of the step
+  StepPlanner planner_;
 };
 
 }  // namespace drover

@@ -193,11 +193,12 @@ void add_audit(CLI::App& data, Verb& chosen) {
 }  // namespace
 
 void add_data_commands(CLI::App& app, Verb& chosen) {
-  CLI::App* const data = app.add_subcommand("data", "tokenizers and token stores from text");
+  CLI::App* const data = app.add_subcommand("data", "tokenizers and token stores from text; who trains what");
   data->require_subcommand(1);
   add_train_tokenizer(*data, chosen);
   add_prepare(*data, chosen);
   add_inspect(*data, chosen);
+  add_explain_command(*data, chosen);
   add_audit(*data, chosen);
 }
 

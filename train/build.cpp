@@ -41,21 +41,9 @@ StageOptions stage_options(const Training& t, const StagePart& part, std::int64_
           .max_positions = longest};
 }
 
-ContextShare context_share(const Training& t) {
-  return {.rank = t.at.context,
-          .ranks = t.mesh.size(Axis::context),
-          .pieces = context_pieces_named(t.config.parallel.context_pieces)};
-}
-
 LoaderOptions loader_options(const Training& t, FaultInjection* faults) {
-  LoaderOptions options{.phases = sampler_phases(t.config),
-                        .feed = {.seed = static_cast<std::uint64_t>(t.config.run.seed),
-                                 .region_tokens = t.config.data.region_tokens},
-                        .data_rank = t.mesh.data_rank(t.at),
-                        .data_ranks = t.mesh.data_ranks(),
-                        .microbatch_sequences = static_cast<int>(t.config.train.microbatch_sequences),
-                        .context = context_share(t),
-                        .faults = faults};
+  LoaderOptions options = loader_options(t.config, t.mesh, t.at);
+  options.faults = faults;
   for (const auto& source : t.sources) options.sources.push_back(source.get());
   return options;
 }
@@ -69,7 +57,7 @@ std::unique_ptr<Holdout> make_holdout(const Training& t, Memory& host) {
                      .data_rank = t.mesh.data_rank(t.at),
                      .data_ranks = t.mesh.data_ranks(),
                      .microbatch_sequences = static_cast<int>(t.config.train.microbatch_sequences),
-                     .context = context_share(t)});
+                     .context = loader_options(t.config, t.mesh, t.at).context});
 }
 
 AxisValues axis_sizes(const ParallelConfig& p) {

@@ -68,6 +68,18 @@ std::vector<Phase> sampler_phases(const Config& config) {
   return phases;
 }
 
+LoaderOptions loader_options(const Config& config, const Mesh& mesh, const AxisValues& at) {
+  return {.phases = sampler_phases(config),
+          .feed = {.seed = static_cast<std::uint64_t>(config.run.seed),
+                   .region_tokens = config.data.region_tokens},
+          .data_rank = mesh.data_rank(at),
+          .data_ranks = mesh.data_ranks(),
+          .microbatch_sequences = static_cast<int>(config.train.microbatch_sequences),
+          .context = {.rank = at.context,
+                      .ranks = mesh.size(Axis::context),
+                      .pieces = context_pieces_named(config.parallel.context_pieces)}};
+}
+
 std::int64_t total_steps(const Config& config) {
   if (config.train.steps.has_value() == config.train.tokens.has_value())
     throw usage_error("give exactly one of train.steps and train.tokens");

@@ -69,6 +69,9 @@ std::int64_t total_steps(const Config& config);
 // The phases as the sampler wants them; the first is the configuration's own train and data sections.
 std::vector<Phase> sampler_phases(const Config& config);
 
+// What the loader of the rank `at` is made with, but for the sources.
+LoaderOptions loader_options(const Config& config, const Mesh& mesh, const AxisValues& at);
+
 // The sources in config order, opened and checked against the model's vocabulary and each other's tokenizer.
 // Error{input} says what to do.
 std::vector<std::unique_ptr<TokenSource>> open_sources(const Config& config, FileSystem& files);
