@@ -1,7 +1,9 @@
 // What context ranks are fed, together and each: judged against the batch that one rank is fed, by the labels
 // of tokens alone.
 #include <algorithm>
+#include <array>
 #include <map>
+#include <memory>
 #include <numeric>
 #include <random>
 

@@ -25,6 +25,14 @@ class ExplainCommand(unittest.TestCase):
         self.assertEqual(sorted(int(row) for slot in slots for row in slot[3].split()), list(range(16)))
         self.assertEqual(sum(int(pairs) for _, _, pairs, _ in slots), int(step.group(1)))
 
+    def test_context_ranks_hold_the_pairs_of_the_first_microbatch_between_them(self):
+        done = explain("configs/tiny.yaml", "--ranks", "8", "--set", "parallel.context=4")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        slot = re.search(r"^ +0 +0 +(\d+)  [\d ]+$", done.stdout, re.MULTILINE)
+        pairs = re.findall(r"^ +[0-3] +(\d+) +[\d.]+  \[.*, 32 tokens$", done.stdout, re.MULTILINE)
+        self.assertEqual(sum(map(int, pairs)), int(slot.group(1)))
+        self.assertEqual(len(pairs) % 4, 0)
+
     def test_a_step_that_the_run_has_not_is_refused_with_those_it_has(self):
         done = explain("configs/tiny.yaml", "--ranks", "1", "--step", "31")
         self.assertEqual(done.returncode, 2)
