@@ -143,6 +143,30 @@ TEST_CASE("after the first step nothing allocates") {
     DROVER_SKIP_TEST("train/allocation", "sanitizers and other C libraries bring their own malloc");
   std::array<void*, 4> first_call_of_backtrace;  // which loads a library
   backtrace(first_call_of_backtrace.data(), 4);
+  for (const std::int64_t zero : {1, 2, 3})
+    for (const ParallelConfig& parallel :
+         {ParallelConfig{.tensor = 2, .pipeline = 2, .zero = zero, .schedule = "zb-h1"},
+          ParallelConfig{.context = 2, .pipeline = 2, .zero = zero, .schedule = "zb-v", .virtual_stages = 2},
+          ParallelConfig{.tensor = 2, .context = 2, .shard = 2, .zero = zero}}) {
+      Config config = ten_steps();
+      config.model = {.hidden_size = 24,
+                      .num_hidden_layers = 4,
+                      .num_attention_heads = 4,
+                      .num_key_value_heads = 2,
+                      .intermediate_size = 20,
+                      .vocab_size = 38,
+                      .head_dim = 8,
+                      .rope_theta = 10000};
+      config.parallel = parallel;
+      const int ranks = static_cast<int>(parallel.tensor * parallel.context * parallel.pipeline) *
+                        static_cast<int>(std::max<std::int64_t>(parallel.shard, 1));
+      const Count count = count_allocations(config, ranks, 1);
+      INFO("tensor " << parallel.tensor << ", context " << parallel.context << ", pipeline "
+                     << parallel.pipeline << ", " << ranks << " ranks, ZeRO-" << zero);
+      INFO(described(count.allocations));
+      CHECK(count.allocations == 0);
+      CHECK(count.buffers == 0);
+    }
   for (const char* dtype : {"float32", "bfloat16"})
     for (const int ranks : {1, 3})
       for (const std::int64_t zero : {1, 2, 3})
