@@ -120,6 +120,28 @@ class TrainTest(unittest.TestCase):
         for step, loss in one.losses().items():
             self.assertAlmostEqual(run.losses()[step] / loss, 1, delta=1e-9)
 
+    def test_a_run_on_all_axes_goes_on_in_another_layout_and_back(self):
+        exact = {"train.dtype": "float64", "checkpoint.every": 2}
+        cube = {"parallel.tensor": 2, "parallel.context": 2, "parallel.pipeline": 2}
+        whole = self.run_in("whole", **exact)
+        whole.train(ranks=8, **cube)
+        other = self.run_in("other", **exact)
+        other.train(ranks=8, **cube)
+        other.train("--resume-from", "4", ranks=4, **{"parallel.tensor": 4})
+        for step, loss in other.losses().items():
+            self.assertAlmostEqual(loss / whole.losses()[step], 1, delta=1e-9)
+        other.train("--resume-from", "4", ranks=8, **cube)
+        self.assertEqual(other.result()["weight_hash"], whole.result()["weight_hash"])
+
+    def test_a_layout_that_does_not_fit_is_refused_with_what_would(self):
+        run = self.run_in("refused")
+        for settings, ranks, words in (({"parallel.tensor": 8}, 8, "num_attention_heads"),
+                                       ({"parallel.context": 3, "parallel.tensor": 1}, 3, "nearest: 126"),
+                                       ({"parallel.pipeline": 8}, 8, "parallel.pipeline"),
+                                       ({"parallel.schedule": "zigzag"}, 2, "zb-v")):
+            self.assertIn(words, run.train(ranks=ranks, code=2, **settings))
+        self.assertFalse(run.folder.exists() and any((run.folder / "checkpoints").iterdir()))
+
     def test_two_ranks_give_one_hash_through_mpirun_again_and_again(self):
         hashes = set()
         for number in range(3):
