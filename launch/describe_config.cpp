@@ -308,6 +308,7 @@ void describe_parallel(Fields& fields, ParallelConfig& c) {
              {.meaning = "consecutive microbatches of one stage, Llama 3's N; null: chosen",
               .on_resume = OnResume::may_change,
               .at_least = 1,
+              .at_most = kMaxRanks,
               .elsewhere = "microbatch_group_size_per_virtual_pipeline_stage"});
   fields.add("stage_layers", c.stage_layers,
              {.meaning = "how blocks are dealt out to stages",

@@ -5,7 +5,8 @@
 #include "launch/describe_config.h"
 #include "model/parameters.h"
 #include "optim/schedule.h"
-#include "parallel/pipeline.h"
+#include "parallel/schedule.h"
+#include "parallel/schedule_layers.h"
 #include "train/training.h"
 
 namespace drover {
@@ -33,11 +34,25 @@ void resolve_run_directory(RunConfig& run) {
       list_config([&](Fields& f) { f.add("dir", section.dir, {}); })[0].value;
 }
 
+// Order and split of a pipeline, as far as neither microbatches nor a CSV decide.
+void check_pipeline(const Config& config) {
+  const ParallelConfig& p = config.parallel;
+  ScheduleOptions options{.schedule = schedule_named(p.schedule),
+                          .ranks = static_cast<int>(p.pipeline),
+                          .chunks = static_cast<int>(p.virtual_stages),
+                          .csv_path = p.schedule_file};
+  if (p.run_length) options.run_length = static_cast<int>(*p.run_length);
+  check_schedule(options);
+  if (options.schedule != Schedule::csv)
+    stage_layers(p.stage_layers, {.layers = static_cast<int>(config.model.num_hidden_layers),
+                                  .stages = options.ranks * options.chunks});
+}
+
 // What the parts check when they are built, as far as that needs nothing else.
 void check_values(const Config& config, FileSystem& files) {
   validate(config.model);
   parameter_table(config.model, static_cast<int>(config.parallel.tensor));
-  if (config.parallel.pipeline == 1) schedule_named(config.parallel.schedule);
+  check_pipeline(config);
   if (config.data.synthetic || config.data.sources.empty()) open_sources(config, files);  // opens no file
   validate(config.optimizer, total_steps(config));
   Sampler{sampler_phases(config)};
@@ -70,6 +85,7 @@ std::vector<std::string> find_warnings(const RunConfig& run) {
       Ineffective{"eval.sequences", no_holdout, "data.holdout is not set"},
       Ineffective{"parallel.context_pieces", c.parallel.context == 1, "parallel.context is 1"},
       Ineffective{"parallel.stage_layers", c.parallel.pipeline == 1, "parallel.pipeline is 1"},
+      Ineffective{"parallel.schedule_file", c.parallel.schedule != "csv", "parallel.schedule is not csv"},
   };
   std::vector<ResolvedField> defaults = list_values(Config{});
   std::vector<std::string> warnings;

@@ -111,6 +111,8 @@ struct PipelineSchedule {
 // parallel.virtual_stages, parallel.run_length, parallel.pipeline) and the nearest legal values; Error{input} the
 // line of a CSV.
 PipelineSchedule make_schedule(const ScheduleOptions& options);
+// What it refuses, as far as that needs neither the number of microbatches nor the CSV.
+void check_schedule(const ScheduleOptions& options);
 
 // The same order without the backward actions: evaluation.
 PipelineSchedule forward_of(const PipelineSchedule& schedule);

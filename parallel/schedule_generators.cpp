@@ -239,11 +239,18 @@ PipelineSchedule from_csv(const ScheduleOptions& o) {
 
 }  // namespace
 
-PipelineSchedule make_schedule(const ScheduleOptions& options) {
+void check_schedule(const ScheduleOptions& options) {
   check_sizes(options);
-  if (options.schedule == Schedule::csv) return from_csv(options);
   check_chunks(options);
   check_run_length(options);
+  if (options.schedule == Schedule::csv && options.csv_path.empty())
+    throw usage_error(
+        "parallel.schedule is csv, which needs parallel.schedule_file, or use another schedule");
+}
+
+PipelineSchedule make_schedule(const ScheduleOptions& options) {
+  check_schedule(options);
+  if (options.schedule == Schedule::csv) return from_csv(options);
   PipelineSchedule schedule{.placement = options.schedule == Schedule::zb_v
                                              ? Placement::v_shaped(options.ranks)
                                              : Placement::round_robin(options.ranks, options.chunks),

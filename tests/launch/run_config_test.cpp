@@ -253,8 +253,22 @@ TEST_CASE("values that do not fit each other are refused with the place of the k
             .find("'a.h5' is not in data.sources") != std::string::npos);
 }
 
+TEST_CASE("a pipeline's schedule and stages are refused with the place of the key") {
+  CHECK(refusal({"parallel.schedule=zb-v"})
+            .find("parallel.virtual_stages is 1, and parallel.schedule zb-v has two") != std::string::npos);
+  CHECK(refusal({"parallel.schedule=1f1b", "parallel.virtual_stages=2"})
+            .starts_with(
+                "--set: parallel.virtual_stages is 2, and parallel.schedule 1f1b has one stage a rank"));
+  CHECK(refusal({"parallel.pipeline=4", "parallel.schedule=interleaved", "parallel.run_length=3"})
+            .starts_with("--set: parallel.run_length is 3, and the schedule interleaved needs at least"));
+  CHECK(refusal({"parallel.pipeline=2", "parallel.stage_layers='1,2,1'"})
+            .starts_with("--set: parallel.stage_layers "));
+  CHECK(refusal({"parallel.schedule=csv"}).starts_with("--set: parallel.schedule is csv, which needs"));
+  CHECK(refusal({"parallel.pipeline=64"}).find("use at most") != std::string::npos);
+}
+
 TEST_CASE("layouts that cannot be run yet are legal in a configuration") {
-  CHECK(tiny({"parallel.tensor=2", "parallel.pipeline=2", "parallel.context=2", "parallel.schedule=zb"})
+  CHECK(tiny({"parallel.tensor=2", "parallel.pipeline=2", "parallel.context=2", "parallel.schedule=zb-h1"})
             .config.parallel.tensor == 2);
 }
 
@@ -278,6 +292,7 @@ TEST_CASE("a setting that has no effect warns, unless it has its default value")
         std::vector<std::string>{"--set: eval.every has no effect, because data.holdout is not set"});
   CHECK(tiny({"optimizer.schedule=constant", "optimizer.min_lr_ratio=0"}).warnings.size() == 1);
   CHECK(tiny({"parallel.context_pieces=balanced"}).warnings.size() == 1);
+  CHECK(tiny({"parallel.schedule_file=x.csv"}).warnings.size() == 1);
 }
 
 TEST_CASE("on resume a layout may change, the model, the data and the seed may not") {
