@@ -9,7 +9,6 @@
 #include "data/assignment.h"
 #include "launch/commands.h"
 #include "launch/run_config.h"
-#include "parallel/mesh.h"
 #include "parallel/schedule_csv.h"
 #include "parallel/schedule_draw.h"
 #include "train/training.h"
@@ -62,16 +61,6 @@ int microbatches_of_first_phase(const Config& config, const Mesh& mesh) {
   return static_cast<int>(counts[0]);
 }
 
-// Layouts are drawn whether or not this build can run them.
-Mesh mesh_of(const ParallelConfig& p, int ranks) {
-  const auto size = [](std::int64_t value) { return static_cast<int>(value); };
-  return Mesh::fitting(ranks, {.tensor = size(p.tensor),
-                               .context = size(p.context),
-                               .pipeline = size(p.pipeline),
-                               .shard = size(p.shard),
-                               .replicate = size(p.replicate)});
-}
-
 void take_from_config(FileSystem& files, Arguments& arguments) {
   const Config config = read_run_config(files, arguments.config).config;
   const ParallelConfig& parallel = config.parallel;
@@ -81,7 +70,7 @@ void take_from_config(FileSystem& files, Arguments& arguments) {
   arguments.virtual_stages = static_cast<int>(parallel.virtual_stages);
   if (parallel.run_length) arguments.run_length = static_cast<int>(*parallel.run_length);
   if (arguments.microbatches == 0)
-    arguments.microbatches = microbatches_of_first_phase(config, mesh_of(parallel, arguments.ranks));
+    arguments.microbatches = microbatches_of_first_phase(config, mesh_of(config, arguments.ranks));
 }
 
 // A CSV says for itself how many ranks and microbatches it is for.
