@@ -14,8 +14,22 @@
 namespace drover {
 
 enum class Fault : std::uint8_t {
+  gradient_not_summed_over_group,
+  gradient_not_summed_over_replicas,
+  input_gradient_not_summed_over_tensor,
+  kv_copies_not_summed,
+  norm_gradient_not_summed,
+  tied_gradient_not_summed,
+  tied_use_overwritten,
+  loss_normalised_per_rank,
+  norm_counts_replicas,
+  stale_gathered_weight,
+  bfloat16_accumulation,
+  last_microbatch_dropped,
+  saved_of_another_microbatch,
   segment_edge_off_by_one,
   positions_from_piece,
+  pieces_swapped_in_backward,
 };
 
 struct FaultInfo {

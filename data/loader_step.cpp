@@ -83,8 +83,12 @@ void StepReader::read(const SamplerState& state, StepBuffer& out) {
                .step_attended_pairs = planner_.total_pairs()};
   out.tokens.clear();
   out.microbatches.clear();
-  for (std::int64_t i = 0; i < planner_.assigned().microbatches(); ++i)
-    append_microbatch(planner_.assigned().rows_of(data_rank_, i), out);
+  const RowAssigner& assigned = planner_.assigned();
+  for (std::int64_t i = 0; i < assigned.microbatches(); ++i) {
+    const bool drops =
+        i > 0 && i + 1 == assigned.microbatches() && injects(faults_, Fault::last_microbatch_dropped);
+    append_microbatch(drops ? std::span<const std::int32_t>() : assigned.rows_of(data_rank_, i), out);
+  }
   out.batch.microbatches = out.microbatches;
 }
 

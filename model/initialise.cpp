@@ -42,7 +42,7 @@ void initialise(const Exec& exec, const ParameterTable& table, ParameterGroups& 
 void refresh_working(const Exec& exec, ParameterGroups& groups) {
   for (int g = 0; g < groups.count(); ++g)
     ops::copy(exec, {.in = groups.shard(g).master, .out = groups.shard(g).working});
-  groups.weights_updated();
+  groups.weights_updated(exec);
 }
 
 }  // namespace drover

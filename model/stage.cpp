@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "core/counting_backend.h"
+#include "core/fault.h"
 #include "parallel/shape_comm.h"
 
 namespace drover {
@@ -67,6 +68,16 @@ void LlamaStage::end_flight(Flight& f) {
   if (f.weight != nullptr) weight_slots_.release(f.weight);
   f.weight = nullptr;
   f.microbatch = -1;
+}
+
+// Whose saved tensors backward reads.
+const LlamaStage::Flight& LlamaStage::saved_of(const Exec& exec, const Flight& f) const {
+  if (exec.faults == nullptr || batch(f).size() == 0) return f;
+  for (const Flight& other : flights_)
+    if (other.microbatch >= 0 && &other != &f && batch(other).size() == batch(f).size() &&
+        injects(exec.faults, Fault::saved_of_another_microbatch))
+      return other;
+  return f;
 }
 
 int LlamaStage::group_after(std::int64_t block) const {
@@ -188,6 +199,8 @@ void LlamaStage::weight_gradient_embedding(const Exec& exec, const Microbatch& b
   regions_.tensor.gather(exec, dembedded, full);
   const Tensor dtable =
       embedding_view(groups_.layout(index_.embedding), groups_.gradients(exec, index_.embedding));
+  if (tied() && options_.part.last() && injects(exec.faults, Fault::tied_use_overwritten))
+    ops::fill(exec, {.out = dtable, .value = 0});
   ops::embedding_backward(exec, {.tokens = batch.tokens,
                                  .dout = full,
                                  .dtable = dtable,
@@ -217,7 +230,7 @@ void LlamaStage::backward(const Exec& exec, int microbatch, const HandOver& hand
     prefetch(exec, group_before(l));
     const BlockWeights weights = weights_of(exec, l);
     const BlockSaved saved =
-        block_.restore(exec, weights, sequence(b), f.blocks[static_cast<std::size_t>(l)]);
+        block_.restore(exec, weights, sequence(b), saved_of(exec, f).blocks[static_cast<std::size_t>(l)]);
     const Tensor dx = gradient_room(l, hand_over, ends);
     block_.backward(exec, weights, sequence(b), saved,
                     BlockWeightSaved::take(exec.scratch, dims_, regions_.tensor, dy), dx,
@@ -255,7 +268,7 @@ void LlamaStage::backward_input(const Exec& exec, int microbatch, const HandOver
     prefetch(exec, group_before(l));
     const BlockWeights weights = weights_of(exec, l);
     const BlockSaved saved =
-        block_.restore(exec, weights, sequence(b), f.blocks[static_cast<std::size_t>(l)]);
+        block_.restore(exec, weights, sequence(b), saved_of(exec, f).blocks[static_cast<std::size_t>(l)]);
     BlockWeightSaved& gradients = f.gradients[static_cast<std::size_t>(l)];
     gradients = BlockWeightSaved::take(*f.weight, dims_, regions_.tensor, dy);
     dy = l == 0 && !options_.part.first() ? hand_over.out : take_shard(*f.weight, b);

@@ -83,6 +83,7 @@ class LlamaStage final : public Stage {
   Flight& begin_flight(int microbatch);
   Flight& flight(int microbatch);
   void end_flight(Flight&);
+  const Flight& saved_of(const Exec&, const Flight&) const;
   const Microbatch& batch(const Flight& f) const {
     return microbatches_[static_cast<std::size_t>(f.microbatch)];
   }

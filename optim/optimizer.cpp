@@ -51,7 +51,7 @@ void apply_adamw(const Exec& exec, const OptimizerConfig& config, const std::vec
                         .gradient_scale = update.gradient_scale});
     }
   }
-  groups.weights_updated();
+  groups.weights_updated(exec);
 }
 
 }  // namespace drover

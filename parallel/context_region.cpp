@@ -1,5 +1,6 @@
 #include "parallel/context_region.h"
 
+#include "core/fault.h"
 #include "core/ops.h"
 
 namespace drover {
@@ -59,7 +60,8 @@ ContextRegion::Scattering ContextRegion::start_scatter(const Exec& exec, const T
   const std::int64_t tokens = gradients.dims[0], heads = gradients.dims[1], size_of_head = gradients.dims[2];
   const Tensor gathered = exec.scratch.take(gradients.dtype, {tokens, heads, size_of_head});
   const Tensor local = exec.scratch.take(gradients.dtype, {tokens / size(), heads, size_of_head});
-  reorder(exec, gradients, order.gathered_order, gathered);
+  const bool swaps = injects(exec.faults, Fault::pieces_swapped_in_backward);
+  reorder(exec, gradients, swaps ? order.key_order : order.gathered_order, gathered);
   return {.local = local,
           .pending = context_.reduce_scatter(exec, {.in = flat(gathered), .out = flat(local)})};
 }

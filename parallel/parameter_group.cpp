@@ -2,9 +2,21 @@
 
 #include <algorithm>
 
+#include "core/fault.h"
 #include "core/ops.h"
 
 namespace drover {
+
+namespace {
+
+// Through memory that nobody needs.
+void round_to_bfloat16(const Exec& exec, const Tensor& x, const Tensor& free) {
+  const Tensor rounded = Tensor::of(free.data, DType::bfloat16, {x.dims[0]});
+  ops::copy(exec, {.in = x, .out = rounded});
+  ops::copy(exec, {.in = rounded, .out = x});
+}
+
+}  // namespace
 
 ParameterGroups::ParameterGroups(Memory& memory, Communicator& group, Communicator& replicate,
                                  ParameterGroupsOptions options)
@@ -154,7 +166,10 @@ void ParameterGroups::reduce(const Exec& exec, int group) {
   // A rank whose microbatch was empty has touched no gradient: it reduces zeros.
   const Tensor full = gradients(exec, group);
   state(group).reduction = reductions_++;
-  state(group).reducing = group_.reduce_scatter(exec, {.in = full, .out = own_slice(group, full)});
+  const bool keeps_own = group_.size() > 1 && injects(exec.faults, Fault::gradient_not_summed_over_group);
+  state(group).reducing =
+      keeps_own ? group_.barrier(exec)
+                : group_.reduce_scatter(exec, {.in = full, .out = own_slice(group, full)});
 }
 
 void ParameterGroups::collect_reduction(const Exec& exec, int group) {
@@ -164,6 +179,7 @@ void ParameterGroups::collect_reduction(const Exec& exec, int group) {
   ops::copy(exec, {.in = own_slice(group, slot.flat),
                    .out = s.shard.gradient,
                    .write = s.reduced_once ? Write::add : Write::assign});
+  if (injects(exec.faults, Fault::bfloat16_accumulation)) round_to_bfloat16(exec, s.shard.gradient, slot.flat);
   s.reduced_once = true;
   slot.owner = -1;
   s.gradients_slot = -1;
@@ -175,13 +191,15 @@ void ParameterGroups::finish_gradients(const Exec& exec) {
     if (!state(g).reducing.done()) collect_reduction(exec, g);
     DROVER_CHECK(state(g).reduced_once, "no gradient of ", layout(g).name, " in this step");
   }
+  if (replicate_.size() > 1 && injects(exec.faults, Fault::gradient_not_summed_over_replicas)) return;
   for (State& s : states_) s.reducing = replicate_.all_reduce(exec, {.x = s.shard.gradient});
   for (State& s : states_) s.reducing.wait(exec);
 }
 
-void ParameterGroups::weights_updated() {
+void ParameterGroups::weights_updated(const Exec& exec) {
   for (State& s : states_) {
     DROVER_CHECK(s.gathering.done(), "weights updated while they are being gathered");
+    if (s.gathered && group_.size() > 1 && injects(exec.faults, Fault::stale_gathered_weight)) continue;
     s.gathered = false;
   }
 }

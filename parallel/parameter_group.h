@@ -81,7 +81,7 @@ class ParameterGroups {
   // Before the first microbatch of a step: gradients start from zero.
   void begin_step(const Exec& exec);
   // After the optimizer wrote `working`: gathered copies are out of date.
-  void weights_updated();
+  void weights_updated(const Exec& exec);
 
  private:
   // A full-size buffer that groups take turns in (or one of their own).

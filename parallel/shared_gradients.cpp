@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/fault.h"
 #include "core/ops.h"
 
 namespace drover {
@@ -23,6 +24,10 @@ std::vector<Tensor> pieces_of(std::span<const ParameterLayout> table, const Para
     }
   }
   return pieces;
+}
+
+bool leaves_out(const Exec& exec, const Communicator& ranks, Fault fault) {
+  return ranks.size() > 1 && injects(exec.faults, fault);
 }
 
 }  // namespace
@@ -61,9 +66,10 @@ void SharedGradients::sum(const Exec& exec, const Packed& packed) {
 }
 
 void SharedGradients::sum(const Exec& exec) {
-  sum(exec, norms_);
-  sum(exec, copies_);
-  if (!tied_gradient_.empty()) tied_.all_reduce(exec, {.x = tied_gradient_}).wait(exec);
+  if (!leaves_out(exec, *norms_.ranks, Fault::norm_gradient_not_summed)) sum(exec, norms_);
+  if (!leaves_out(exec, *copies_.ranks, Fault::kv_copies_not_summed)) sum(exec, copies_);
+  if (!tied_gradient_.empty() && !leaves_out(exec, tied_, Fault::tied_gradient_not_summed))
+    tied_.all_reduce(exec, {.x = tied_gradient_}).wait(exec);
 }
 
 }  // namespace drover

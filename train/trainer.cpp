@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "core/fault.h"
 #include "core/ops.h"
 #include "model/initialise.h"
 #include "optim/optimizer.h"
@@ -49,7 +50,7 @@ double Trainer::loss_here() const {
 Trainer::Sums Trainer::reduce_sums(const StepWishes& wishes) {
   const Tensor numbers = float_numbers();
   ops::fill(exec_, {.out = numbers, .value = 0});
-  if (t_.at.replicate == 0)
+  if (t_.at.replicate == 0 || injects(exec_.faults, Fault::norm_counts_replicas))
     add_gradient_squares(exec_, t_.table, *t_.groups, t_.at.tensor, numbers.slice(0, 0, 1));
   platform_.backend.synchronize(exec_.stream);
   double* mine = numbers.as<double>();
@@ -69,7 +70,10 @@ StepReport Trainer::step(const StepWishes& wishes) {
   counting.wait(exec_);
   const Sums sums = reduce_sums(wishes);
 
-  const std::int64_t targets = *counted.as<std::int64_t>();
+  const int token_ranks = t_.mesh.group_shards() * t_.mesh.size(Axis::replicate);
+  const std::int64_t targets = token_ranks > 1 && injects(exec_.faults, Fault::loss_normalised_per_rank)
+                                   ? batch.valid_targets * token_ranks
+                                   : *counted.as<std::int64_t>();
   const GradientScale scale = gradient_scale(sums.squares, targets, t_.config.optimizer.clip_norm);
   StepReport report{.step = completed_ + 1,
                     .tokens = t_.loader->state().tokens,

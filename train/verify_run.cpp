@@ -83,9 +83,9 @@ void Recorder::step() {
 
 void Recorder::train() {
   RunRecord& record = run_.record;
-  take(trainer_.state_entries(), "weight", record.initial);
+  take(trainer_.state_entries(Trainer::Holders::all), "weight", record.initial);
   for (int i = 0; i < work_.steps; ++i) step();
-  const std::vector<StateEntry> state = trainer_.state_entries();
+  const std::vector<StateEntry> state = trainer_.state_entries(Trainer::Holders::all);
   take(state, "weight", record.weights);
   take(state, "moment1", record.moment1);
   take(state, "moment2", record.moment2);

@@ -98,7 +98,7 @@ class ModelRig {
 
   // One step's forward and backward; the summed token loss.
   double run() {
-    groups_.weights_updated();
+    groups_.weights_updated(exec());
     groups_.begin_step(exec());
     stage_.begin_step(exec(), batch_);
     pipeline_.run(exec(), program_of(schedule_, 0), run_ends(timeline(), schedule_.run_length));
@@ -106,7 +106,7 @@ class ModelRig {
     return *stage_.loss().as<double>();
   }
   double evaluate() {
-    groups_.weights_updated();
+    groups_.weights_updated(exec());
     stage_.begin_step(exec(), batch_);
     for (const Microbatch& batch : batch_) stage_.evaluate(exec(), batch, {});
     return *stage_.loss().as<double>();
