@@ -167,9 +167,9 @@ void ParameterGroups::reduce(const Exec& exec, int group) {
   const Tensor full = gradients(exec, group);
   state(group).reduction = reductions_++;
   const bool keeps_own = group_.size() > 1 && injects(exec.faults, Fault::gradient_not_summed_over_group);
-  state(group).reducing =
-      keeps_own ? group_.barrier(exec)
-                : group_.reduce_scatter(exec, {.in = full, .out = own_slice(group, full)});
+  state(group).reducing = keeps_own
+                              ? group_.barrier(exec)
+                              : group_.reduce_scatter(exec, {.in = full, .out = own_slice(group, full)});
 }
 
 void ParameterGroups::collect_reduction(const Exec& exec, int group) {
@@ -179,7 +179,8 @@ void ParameterGroups::collect_reduction(const Exec& exec, int group) {
   ops::copy(exec, {.in = own_slice(group, slot.flat),
                    .out = s.shard.gradient,
                    .write = s.reduced_once ? Write::add : Write::assign});
-  if (injects(exec.faults, Fault::bfloat16_accumulation)) round_to_bfloat16(exec, s.shard.gradient, slot.flat);
+  if (injects(exec.faults, Fault::bfloat16_accumulation))
+    round_to_bfloat16(exec, s.shard.gradient, slot.flat);
   s.reduced_once = true;
   slot.owner = -1;
   s.gradients_slot = -1;

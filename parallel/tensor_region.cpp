@@ -84,7 +84,8 @@ void TensorRegion::matmul_scatter(const Exec& exec, const MatmulScatter& m, Func
         {.product = m.product, .a = piece_of(m.in, p, n), .b = m.weight, .out = piece_of(partial, p, n)});
     if (m.product == Product::nn && size() > 1 &&
         injects(exec.faults, Fault::input_gradient_not_summed_over_tensor))
-      ops::copy(exec, {.in = piece_of(piece_of(partial, p, n), rank(), size()), .out = piece_of(m.shard, p, n)});
+      ops::copy(exec,
+                {.in = piece_of(piece_of(partial, p, n), rank(), size()), .out = piece_of(m.shard, p, n)});
     else
       pending[static_cast<std::size_t>(p)] = start_scatter(exec, partial, m.shard, p);
   }
