@@ -7,6 +7,8 @@ namespace drover {
 
 namespace {
 
+constexpr std::int64_t kWholeBytes = 64 << 10;  // that a rank receives
+
 // Steele, Lea, Flood 2014 (SplitMix): a bijection of 64 bits that mixes well enough to compare by.
 std::uint64_t mix(std::uint64_t word) {
   word += 0x9e3779b97f4a7c15u;
@@ -199,6 +201,27 @@ std::uint64_t CollectiveCall::exchange_balance(int rank) const {
     balance += pair(rank, peer, in_count(peer)) - pair(peer, rank, out_count(peer));
   }
   return balance;
+}
+
+CallHeader CollectiveCall::header(int rank) const {
+  return {signature(), exchange_balance(rank), content_ == Content::real, content_ == Content::shapes};
+}
+
+bool headers_agree(const CallHeader& mine, const CallHeader& sum, int size) {
+  return sum[0] == mine[0] * static_cast<std::uint64_t>(size) && sum[1] == 0 && (sum[2] == 0 || sum[3] == 0);
+}
+
+bool CollectiveCall::every_rank_sums_all(int size) const {
+  return verb_ == Verb::all_reduce && size * in_.bytes() <= kWholeBytes;
+}
+
+ElementRange CollectiveCall::summed_by(int rank, int size) const {
+  if (verb_ == Verb::reduce_scatter) return {in_offsets_[rank], in_offsets_[rank + 1]};
+  const std::int64_t n = in_.numel();
+  if (every_rank_sums_all(size)) return {0, n};
+  constexpr std::int64_t kAlign = 32;  // elements; pieces begin at cache lines whatever the dtype
+  const std::int64_t step = (n / size + kAlign) / kAlign * kAlign;
+  return {std::min(rank * step, n), std::min((rank + 1) * step, n)};
 }
 
 std::string CollectiveCall::describe() const {

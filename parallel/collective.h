@@ -3,6 +3,7 @@
 // reductions add.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -25,6 +26,17 @@ std::string_view name_of(Verb verb);
 
 // Whether a call's tensors have bytes to move. `either`: all of this rank's tensors have zero elements.
 enum class Content : std::uint8_t { either, real, shapes };
+
+// What ranks compare. Its sum over the ranks (modulo 2^64) says whether all of them called the same: signature,
+// exchange balance, ranks with memory, ranks with shapes only.
+using CallHeader = std::array<std::uint64_t, 4>;
+// Sums of equal signatures are `size` times the signature; of others, but for a chance of 2^-64, on no rank.
+bool headers_agree(const CallHeader& mine, const CallHeader& sum, int size);
+
+struct ElementRange {
+  std::int64_t begin, end;
+  std::int64_t length() const { return end - begin; }
+};
 
 // Slots keep these and use them again: after reserve the setters allocate nothing. A setter throws
 // Error{internal} for tensors that do not fit each other, which is the caller's mistake and found before any
@@ -63,6 +75,12 @@ class CollectiveCall {
   // Over all ranks these add to 0 (modulo 2^64) when what each rank sends to another is what that one
   // expects.
   std::uint64_t exchange_balance(int rank) const;
+  CallHeader header(int rank) const;
+  // Between processes an all_reduce is one round where every rank sums everything, while that costs less than a
+  // second round: that of the sums of pieces, one piece a rank.
+  bool every_rank_sums_all(int size) const;
+  // The elements of `in` that a rank sums in an all_reduce or a reduce_scatter.
+  ElementRange summed_by(int rank, int size) const;
   // "all_reduce float32[1024] sum"
   std::string describe() const;
 

@@ -10,13 +10,15 @@ using Context = std::unique_ptr<MpiContext, void (*)(MpiContext*)>;
 
 class MpiComm final : public Communicator {
  public:
-  MpiComm(MpiShared& shared, Context context, std::string name, const CommOptions& options)
+  MpiComm(MpiShared& shared, Context context, std::string name, const CommOptions& options, HostPath path)
       : shared_(shared),
         context_(std::move(context)),
+        channel_(MpiEngine::channel_of(*context_)),
         rank_(MpiEngine::rank_of(*context_)),
         size_(MpiEngine::size_of(*context_)),
         name_(std::move(name)),
-        options_(options) {}
+        options_(options),
+        path_(path) {}
 
   int rank() const override { return rank_; }
   int size() const override { return size_; }
@@ -50,7 +52,7 @@ class MpiComm final : public Communicator {
 
   void complete(MpiCollective& operation, const Exec* waiting);
   void complete(MpiMessage& message, const Exec& waiting);
-  void abandon() noexcept { shared_.engine.freeze(); }
+  void abandon() noexcept { shared_.freeze(); }
 
  private:
   template <class... Call>
@@ -66,9 +68,11 @@ class MpiComm final : public Communicator {
 
   MpiShared& shared_;
   Context context_;
+  SharedChannel* channel_;  // null: by messages
   int rank_, size_;
   std::string name_;
   CommOptions options_;
+  HostPath path_;
   std::int64_t collectives_ = 0, messages_ = 0;  // started so far
   bool broken_ = false;
   int open_groups_ = 0;
@@ -117,12 +121,11 @@ MpiCollective& MpiComm::launch(const Call&... call) {
   operation->call.set(call...);
   operation->in_use = true;
   operation->sequence = collectives_++;
-  operation->job.context = context_.get();
-  operation->plan(shared_.engine, rank_, size_);
-  if (size_ > 1) {
-    shared_.engine.submit(operation->job);
-    if (operation->has_second_round()) shared_.await_second_round(*operation);
+  if (channel_ == nullptr) {
+    operation->job.context = context_.get();
+    operation->plan(shared_.engine, rank_, size_);
   }
+  if (size_ > 1) shared_.submit(*operation, channel_);
   return *operation;
 }
 
@@ -139,14 +142,14 @@ void MpiComm::await(const Exec* waiting, int peer, std::int64_t sequence, Happen
   const auto end = std::chrono::steady_clock::now() + options_.deadline;
   for (;;) {
     const std::uint32_t seen = shared_.engine.bell().read();
-    shared_.start_second_rounds(waiting);
+    shared_.advance(waiting);
     if (happened()) return;
     check_usable();
     const auto left = std::chrono::ceil<std::chrono::microseconds>(end - std::chrono::steady_clock::now());
     if (left.count() <= 0) break;
     shared_.engine.bell().wait(seen, std::min<std::chrono::microseconds>(left, std::chrono::seconds(1)));
   }
-  shared_.engine.freeze();
+  shared_.freeze();
   throw CommError(cat("rank ", rank_, " waited ", options_.deadline.count(), " ms in ", describe(), " on '",
                       name_, "': another rank has not started it or does not answer"),
                   peer, sequence);
@@ -157,14 +160,14 @@ void MpiComm::complete(MpiCollective& operation, const Exec* waiting) {
   const auto describe = [&] { return cat("operation ", sequence, ", ", operation.call.describe()); };
   await(
       waiting, -1, sequence, [&] { return operation.at_rest(); }, describe);
-  if (operation.job.state() == MpiJob::State::mismatch) {
+  if (operation.outcome() == MpiJob::State::mismatch) {
     broken_ = true;
     throw CommError(
         cat(describe(), ", of '", name_, "': another rank called something else, or with other sizes"), -1,
         sequence);
   }
-  if (operation.job.state() == MpiJob::State::failed) {
-    shared_.engine.freeze();
+  if (operation.outcome() == MpiJob::State::failed) {
+    shared_.freeze();
     throw CommError(cat(describe(), ", of '", name_, "': ", operation.job.error()), -1, sequence);
   }
   if (waiting != nullptr) operation.finish(*waiting);
@@ -220,9 +223,9 @@ std::unique_ptr<Communicator> MpiComm::split(int color, int key, std::string nam
   MpiCollective& arrival = launch(Verb::split);
   complete(arrival, nullptr);
   arrival.release();
-  Context context = shared_.engine.split_context(*context_, color, key);
+  Context context = shared_.engine.split_context(*context_, color, key, path_);
   if (context == nullptr) return nullptr;
-  return std::make_unique<MpiComm>(shared_, std::move(context), std::move(name), options_);
+  return std::make_unique<MpiComm>(shared_, std::move(context), std::move(name), options_, path_);
 }
 
 struct MpiProcess::State {
@@ -232,8 +235,9 @@ struct MpiProcess::State {
 MpiProcess::MpiProcess(int* argc, char*** argv) : state_(new State{.shared = MpiShared(argc, argv)}) {}
 MpiProcess::~MpiProcess() = default;
 
-std::unique_ptr<Communicator> MpiProcess::world(const CommOptions& options) {
-  return std::make_unique<MpiComm>(state_->shared, state_->shared.engine.world_context(), "world", options);
+std::unique_ptr<Communicator> MpiProcess::world(const CommOptions& options, HostPath path) {
+  return std::make_unique<MpiComm>(state_->shared, state_->shared.engine.world_context(path), "world", options,
+                                   path);
 }
 
 }  // namespace drover

@@ -1,6 +1,7 @@
-// Ranks as MPI processes. All MPI calls of a process are made by its progress thread, which moves what was
-// started while the rank computes; the sums of reductions are made by the rank's thread where it waits. Bytes
-// travel by MPI's own transports, within a host and between hosts. Host memory only. Built only with MPI.
+// Ranks as MPI processes. Collectives of a group whose ranks all run on one host go through memory: the threads
+// that wait take what they need from the others. All else travels by MPI, whose calls a progress thread makes, so
+// that it moves while the rank computes; the sums of reductions are made by the rank's thread where it waits.
+// Host memory only. Built only with MPI.
 #pragma once
 
 #include <memory>
@@ -8,6 +9,10 @@
 #include "parallel/local_comm.h"
 
 namespace drover {
+
+// How the collectives of ranks of one host travel. `memory` becomes `messages` where processes cannot reach each
+// other's memory, with the same results.
+enum class HostPath : std::uint8_t { memory, messages };
 
 // The process's MPI: initialises in the constructor, finalises in the destructor. At most one per process,
 // made by launch/ and by the test main. Throws Error{usage} when the MPI library gives less threading than a
@@ -24,7 +29,7 @@ class MpiProcess {
   MpiProcess& operator=(const MpiProcess&) = delete;
 
   // All ranks of the job. Communicators must be destroyed before the process object.
-  std::unique_ptr<Communicator> world(const CommOptions& options = {});
+  std::unique_ptr<Communicator> world(const CommOptions& options = {}, HostPath path = HostPath::memory);
 
  private:
   struct State;

@@ -37,6 +37,7 @@ struct MpiContext {
   MPI_Comm collectives = MPI_COMM_NULL, messages = MPI_COMM_NULL;
   int rank = 0, size = 1;
   MpiEngine* engine = nullptr;
+  std::unique_ptr<SharedChannel> channel{};
 };
 
 struct MpiRequests {
@@ -65,6 +66,7 @@ MpiJob::~MpiJob() = default;
 
 int MpiEngine::rank_of(const MpiContext& context) { return context.rank; }
 int MpiEngine::size_of(const MpiContext& context) { return context.size; }
+SharedChannel* MpiEngine::channel_of(const MpiContext& context) { return context.channel.get(); }
 
 MpiEngine::MpiEngine(int* argc, char*** argv) {
   for (std::vector<MpiJob*>* jobs : {&submitted_, &taken_, &active_}) jobs->reserve(kJobsExpected);
@@ -91,7 +93,10 @@ MpiEngine::MpiEngine(int* argc, char*** argv) {
 
 MpiEngine::~MpiEngine() {
   // The others still wait for what this rank will not do, so MPI's orderly end would hang.
-  if (std::uncaught_exceptions() > 0) frozen_ = true;
+  if (std::uncaught_exceptions() > 0) {
+    frozen_ = true;
+    seat_.leave();
+  }
   stop_ = true;
   engine_bell_.ring();
   thread_.join();
@@ -181,7 +186,7 @@ void MpiEngine::run_calls() {
       next->failure = std::current_exception();
     }
     next->done = true;
-    caller_bell_.ring();
+    bell().ring();
   }
 }
 
@@ -193,9 +198,9 @@ void MpiEngine::call(FunctionRef<void()> work) {
   }
   engine_bell_.ring();
   for (;;) {
-    const std::uint32_t seen = caller_bell_.read();
+    const std::uint32_t seen = bell().read();
     if (mine.done) break;
-    caller_bell_.wait(seen, std::chrono::seconds(1));
+    bell().wait(seen, std::chrono::seconds(1));
   }
   if (mine.failure) std::rethrow_exception(mine.failure);
 }
@@ -221,7 +226,7 @@ void MpiEngine::end(MpiJob& job, MpiJob::State state, std::string error) {
   std::replace(active_.begin(), active_.end(), &job, static_cast<MpiJob*>(nullptr));
   job.error_ = std::move(error);
   job.state_ = state;  // from here on its owner may submit it again
-  caller_bell_.ring();
+  bell().ring();
 }
 
 void MpiEngine::post(MpiJob& job) {
@@ -293,12 +298,6 @@ std::string failure_text(int code, const MpiRequests& all) {
   return text_of(code);
 }
 
-// Sums of equal signatures are `size` times the signature; of others, but for a chance of 2^-64, on no rank.
-bool header_agrees(const std::array<std::uint64_t, 4>& mine, const std::array<std::uint64_t, 4>& sum,
-                   int size) {
-  return sum[0] == mine[0] * static_cast<std::uint64_t>(size) && sum[1] == 0 && (sum[2] == 0 || sum[3] == 0);
-}
-
 }  // namespace
 
 bool MpiEngine::advance(MpiJob& job) {
@@ -312,7 +311,7 @@ bool MpiEngine::advance(MpiJob& job) {
     return true;
   }
   if (done == 0) return false;
-  if (job.phase_ == 0 && !header_agrees(job.header, job.header_sum_, job.context->size)) {
+  if (job.phase_ == 0 && !headers_agree(job.header, job.header_sum_, job.context->size)) {
     end(job, MpiJob::State::mismatch);
     return true;
   }
@@ -330,8 +329,8 @@ bool MpiEngine::advance(MpiJob& job) {
   return true;
 }
 
-std::unique_ptr<MpiContext, void (*)(MpiContext*)> MpiEngine::world_context() {
-  return split_context(MpiContext{.collectives = MPI_COMM_WORLD}, 0, 0);
+std::unique_ptr<MpiContext, void (*)(MpiContext*)> MpiEngine::world_context(HostPath path) {
+  return split_context(MpiContext{.collectives = MPI_COMM_WORLD}, 0, 0, path);
 }
 
 namespace {
@@ -346,8 +345,17 @@ void set_up(MpiContext& context) {
 
 }  // namespace
 
+void MpiEngine::connect(MpiContext& context) {
+  const auto gather = [&](const void* mine, void* all, std::size_t bytes) {
+    const int count = static_cast<int>(bytes);
+    check(MPI_Allgather(mine, count, MPI_BYTE, all, count, MPI_BYTE, context.collectives), "MPI_Allgather");
+  };
+  context.channel = SharedChannel::connect(context.rank, context.size, seat_, memory_, gather);
+}
+
 std::unique_ptr<MpiContext, void (*)(MpiContext*)> MpiEngine::split_context(const MpiContext& parent,
-                                                                            int color, int key) {
+                                                                            int color, int key,
+                                                                            HostPath path) {
   std::unique_ptr<MpiContext, void (*)(MpiContext*)> context(
       new MpiContext{.engine = this}, [](MpiContext* dying) { dying->engine->free_context(dying); });
   call([&] {
@@ -356,6 +364,7 @@ std::unique_ptr<MpiContext, void (*)(MpiContext*)> MpiEngine::split_context(cons
     if (context->collectives == MPI_COMM_NULL) return;
     check(MPI_Comm_dup(context->collectives, &context->messages), "MPI_Comm_dup");
     set_up(*context);
+    if (context->size > 1 && path == HostPath::memory) connect(*context);
   });
   if (context->collectives == MPI_COMM_NULL) context.reset();
   return context;
@@ -373,6 +382,7 @@ void MpiEngine::free_context(MpiContext* context) noexcept {
 
 void MpiEngine::freeze() noexcept {
   frozen_ = true;
+  seat_.leave();
   engine_bell_.ring();
   while (!freeze_seen_) sched_yield();
 }

@@ -14,8 +14,10 @@
 
 #include "core/function_ref.h"
 #include "core/memory.h"
+#include "parallel/collective.h"
 #include "parallel/doorbell.h"
-#include "parallel/local_comm.h"
+#include "parallel/mpi_comm.h"
+#include "parallel/shared_channel.h"
 
 namespace drover {
 
@@ -54,9 +56,7 @@ class MpiJob {
   MpiContext* context = nullptr;
   int tag = 0;  // collective: the operation's number, folded; message: what is sent
   bool has_header = false;
-  // Summed over the ranks (modulo 2^64): signature, exchange balance, ranks with memory, ranks with shapes
-  // only.
-  std::array<std::uint64_t, 4> header{};
+  CallHeader header{};
   std::vector<MpiTransfer> transfers;
 
  private:
@@ -64,7 +64,7 @@ class MpiJob {
   std::atomic<State> state_{State::idle};
   std::string error_;
   int phase_ = 0;
-  std::array<std::uint64_t, 4> header_sum_{};
+  CallHeader header_sum_{};
   std::unique_ptr<MpiRequests> requests_;
 };
 
@@ -79,19 +79,20 @@ class MpiEngine {
 
   // From any thread; MPI sees jobs in the order of submission.
   void submit(MpiJob& job);
-  // Rings whenever a job has ended.
-  Doorbell& bell() { return caller_bell_; }
+  // Rings whenever a job has ended, or something has happened in a channel.
+  Doorbell& bell() { return seat_.bell(); }
   // For staging of collectives.
   HostMemory& memory() { return memory_; }
 
   // Collective, blocking: for start-up, when nothing is in flight that the others wait for. split gives null
   // for a negative color.
-  std::unique_ptr<MpiContext, void (*)(MpiContext*)> world_context();
+  std::unique_ptr<MpiContext, void (*)(MpiContext*)> world_context(HostPath path);
   std::unique_ptr<MpiContext, void (*)(MpiContext*)> split_context(const MpiContext& parent, int color,
-                                                                   int key);
+                                                                   int key, HostPath path);
   void free_context(MpiContext* context) noexcept;
   static int rank_of(const MpiContext& context);
   static int size_of(const MpiContext& context);
+  static SharedChannel* channel_of(const MpiContext& context);  // null when the group has none
 
   // No MPI call is made any more and no buffer touched; only abort remains. For a process that an exception
   // is ending.
@@ -115,10 +116,12 @@ class MpiEngine {
   bool advance(MpiJob& job);
   void end(MpiJob& job, MpiJob::State state, std::string error = {});
   void call(FunctionRef<void()> work);
+  void connect(MpiContext& context);
   void rest(int idle_passes, std::uint32_t seen);
 
   HostMemory memory_;
-  Doorbell engine_bell_, caller_bell_;
+  Doorbell engine_bell_;
+  SharedSeat seat_;
   std::mutex mutex_;  // guards the next two
   std::vector<MpiJob*> submitted_;
   std::vector<Call*> calls_;

@@ -8,21 +8,22 @@ namespace {
 
 using Way = MpiTransfer::Way;
 
-// Everybody sums everything while that costs less than a second round: bytes that a rank receives.
-constexpr std::int64_t kWholeBytes = 64 << 10;
 constexpr int kTags = 8192;
 
 }  // namespace
 
+MpiJob::State MpiCollective::outcome() const {
+  return shared.state() == SharedCollective::State::mismatch ? MpiJob::State::mismatch : job.state();
+}
+
 void MpiCollective::plan(MpiEngine& engine, int rank, int size) {
   rank_ = rank;
   size_ = size;
-  reduces_ = gathers_ = whole_ = false;
+  reduces_ = gathers_ = false;
   job.transfers.clear();
   job.tag = static_cast<int>(sequence % kTags);
   job.has_header = size > 1;
-  job.header = {call.signature(), call.exchange_balance(rank), call.content() == Content::real,
-                call.content() == Content::shapes};
+  job.header = call.header(rank);
   if (call.content() == Content::real) {
     switch (call.verb()) {
       case Verb::all_reduce:
@@ -51,21 +52,16 @@ void MpiCollective::transfer(Way way, int stage, int peer, const Tensor& tensor)
   job.transfers.push_back({way, static_cast<std::uint8_t>(stage), peer, tensor.data, tensor.bytes()});
 }
 
-MpiCollective::Piece MpiCollective::piece_of(int rank) const {
-  if (call.verb() == Verb::reduce_scatter) return {call.in_offsets()[rank], call.in_offsets()[rank + 1]};
-  const std::int64_t n = call.in().numel();
-  if (whole_) return {0, n};
-  constexpr std::int64_t kAlign = 32;  // elements; pieces begin at cache lines whatever the dtype
-  const std::int64_t step = (n / size_ + kAlign) / kAlign * kAlign;
-  return {std::min(rank * step, n), std::min((rank + 1) * step, n)};
+Tensor MpiCollective::piece_of(int rank) const {
+  const ElementRange range = call.summed_by(rank, size_);
+  return flat_piece(call.in(), range.begin, range.end);
 }
 
 void MpiCollective::plan_reduction(MpiEngine& engine) {
   const bool reduces_all = call.verb() == Verb::all_reduce;
   reduces_ = !reduces_all || size_ > 1;
-  whole_ = reduces_all && size_ * call.in().bytes() <= kWholeBytes;
-  gathers_ = reduces_all && !whole_ && size_ > 1;
-  const Piece mine = piece_of(rank_);
+  gathers_ = reduces_all && !call.every_rank_sums_all(size_) && size_ > 1;
+  const ElementRange mine = call.summed_by(rank_, size_);
   const std::int64_t length = mine.length() * size_of(call.dtype());
   if (staging_.bytes() < length * size_)
     staging_ = Buffer(engine.memory(), length * size_, MemoryCategory::communication);
@@ -74,9 +70,9 @@ void MpiCollective::plan_reduction(MpiEngine& engine) {
     parts_[from] = mine.length() == 0 ? flat_piece(call.in(), 0, 0)
                                       : staging_.tensor(call.dtype(), {mine.length()}, from * length);
     transfer(Way::receive, 0, from, parts_[from]);
-    transfer(Way::send, 0, to, flat_piece(call.in(), piece_of(to).begin, piece_of(to).end));
+    transfer(Way::send, 0, to, piece_of(to));
   }
-  parts_[rank_] = flat_piece(call.in(), mine.begin, mine.end);
+  parts_[rank_] = piece_of(rank_);
 }
 
 Tensor MpiCollective::result() const {
@@ -95,7 +91,7 @@ void MpiCollective::start_second_round(MpiEngine& engine, const Exec& waiting) {
     job.has_header = false;
     for (int step = 1; step < size_; ++step) {
       const int to = (rank_ + step) % size_, from = (rank_ + size_ - step) % size_;
-      transfer(Way::receive, 1, from, flat_piece(call.in(), piece_of(from).begin, piece_of(from).end));
+      transfer(Way::receive, 1, from, piece_of(from));
       transfer(Way::send, 1, to, result());
     }
     engine.submit(job);
@@ -163,11 +159,44 @@ std::string MpiMessage::describe() const {
 
 MpiShared::MpiShared(int* argc, char*** argv) : engine(argc, argv) {
   awaiting_.reserve(MpiEngine::kJobsExpected);
+  moving_.reserve(MpiEngine::kJobsExpected);
 }
 
-void MpiShared::await_second_round(MpiCollective& operation) {
+void MpiShared::submit(MpiCollective& operation, SharedChannel* channel) {
+  if (channel != nullptr) {
+    const std::lock_guard lock(shared_mutex_);
+    operation.shared.start(*channel, operation.call, operation.sequence);
+    moving_.push_back(&operation);
+    return;
+  }
+  engine.submit(operation.job);
+  if (!operation.has_second_round()) return;
   const std::lock_guard lock(mutex_);
   awaiting_.push_back(&operation);
+}
+
+void MpiShared::advance(const Exec* waiting) {
+  start_second_rounds(waiting);
+  // Another thread of this process may wait for what got on here.
+  if (advance_shared(waiting)) engine.bell().ring();
+}
+
+bool MpiShared::advance_shared(const Exec* waiting) {
+  const std::lock_guard lock(shared_mutex_);
+  if (engine.frozen()) return false;
+  bool moved = false;
+  for (MpiCollective*& operation : moving_) {
+    const Exec* const own = operation->exec.has_value() ? &*operation->exec : nullptr;
+    moved |= operation->shared.advance(waiting != nullptr ? waiting : own);
+    if (operation->shared.ended()) operation = nullptr;
+  }
+  std::erase(moving_, nullptr);
+  return moved;
+}
+
+void MpiShared::freeze() noexcept {
+  engine.freeze();
+  const std::lock_guard lock(shared_mutex_);  // whoever was in a buffer has left it
 }
 
 MpiCollective* MpiShared::take_ready() {

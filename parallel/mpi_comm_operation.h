@@ -8,12 +8,14 @@
 
 #include "parallel/collective.h"
 #include "parallel/mpi_comm_engine.h"
+#include "parallel/shared_collective.h"
 
 namespace drover {
 
 class MpiComm;
 
-// One rank's part of a collective. A reduction is an exchange (rank r gets everybody's piece r) and an
+// One rank's part of a collective, through memory where the group has a channel, otherwise by messages. There a
+// reduction is an exchange (rank r gets everybody's piece r) and an
 // ordered local sum by a waiting thread; all_reduce then gathers the pieces, unless they are so small that
 // every rank sums all of it.
 class MpiCollective final : public Operation {
@@ -30,6 +32,9 @@ class MpiCollective final : public Operation {
   std::int64_t sequence = 0;
   bool in_use = false;
   MpiJob job;
+  SharedCollective shared;  // the same through memory: one of the two stays idle
+  // How it ended.
+  MpiJob::State outcome() const;
 
   // Fills the job: what must move before anything is summed. Moves the rank's own part.
   void plan(MpiEngine& engine, int rank, int size);
@@ -38,16 +43,12 @@ class MpiCollective final : public Operation {
   bool has_second_round() const { return gathers_; }
   void start_second_round(MpiEngine& engine, const Exec& waiting);
   // Nothing moves any more, or will.
-  bool at_rest() const { return last_round_ && job.ended(); }
+  bool at_rest() const { return last_round_ && job.ended() && shared.ended(); }
   // After the last round: the sum, where it is this rank's own affair.
   void finish(const Exec& waiting);
 
  private:
-  struct Piece {
-    std::int64_t begin, end;
-    std::int64_t length() const { return end - begin; }
-  };
-  Piece piece_of(int rank) const;  // the elements of `in` that a rank sums
+  Tensor piece_of(int rank) const;  // the elements of `in` that a rank sums
   void plan_reduction(MpiEngine& engine);
   void plan_gather();
   void plan_exchange();
@@ -57,7 +58,7 @@ class MpiCollective final : public Operation {
   void sum(const Exec& waiting);
 
   int rank_ = 0, size_ = 1;
-  bool reduces_ = false, gathers_ = false, whole_ = false;
+  bool reduces_ = false, gathers_ = false;
   std::atomic<bool> last_round_{true};
   Buffer staging_;  // everybody's piece of this rank, its own excepted
   OrderedReduction reduction_;
@@ -96,15 +97,21 @@ class MpiShared {
 
   // Ranks may wait for operations in different orders, so whoever waits, for whatever, also does what others'
   // waits need: with its own Exec, or without one (in split) with the operation's.
-  void await_second_round(MpiCollective& operation);
-  void start_second_rounds(const Exec* waiting);
+  void submit(MpiCollective& operation, SharedChannel* channel);
+  void advance(const Exec* waiting);
+  // No operation gets on and no buffer is touched any more, here or by other processes.
+  void freeze() noexcept;
 
   MpiEngine engine;
 
  private:
   MpiCollective* take_ready();
+  void start_second_rounds(const Exec* waiting);
+  bool advance_shared(const Exec* waiting);
   std::mutex mutex_;  // guards the list
   std::vector<MpiCollective*> awaiting_;
+  std::mutex shared_mutex_;  // held while operations through memory get on; guards their list
+  std::vector<MpiCollective*> moving_;
 };
 
 }  // namespace drover

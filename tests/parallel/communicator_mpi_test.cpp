@@ -1,4 +1,4 @@
-// MpiComm: the conformance body on processes.
+// MpiComm: the conformance body on processes, through memory and by messages.
 #include "tests/support/conformance_groups.h"
 #include "tests/support/count_new.h"
 #include "tests/support/mpi_world.h"
@@ -10,11 +10,14 @@ using namespace drover::conformance;
 namespace {
 
 void on_processes(const std::function<void(const Rank&)>& body) {
-  const auto world = mpi_process().world();
-  Machine machine;
-  Report report;
-  body({.comm = *world, .exec = machine.exec, .report = report});
-  CHECK(report.failures() == std::vector<std::string>{});
+  for (const HostPath path : {HostPath::memory, HostPath::messages}) {
+    const auto world = mpi_process().world({}, path);
+    Machine machine;
+    Report report;
+    body({.comm = *world, .exec = machine.exec, .report = report});
+    INFO((path == HostPath::memory ? "through memory" : "by messages"));
+    CHECK(report.failures() == std::vector<std::string>{});
+  }
 }
 
 }  // namespace

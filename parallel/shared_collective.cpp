@@ -1,0 +1,192 @@
+#include "parallel/shared_collective.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace drover {
+
+namespace {
+
+// Above, copying twice costs more than waiting for the readers.
+constexpr std::int64_t kMostStaged = 1 << 20;
+
+void copy_bytes(std::byte* to, const std::byte* from, std::int64_t bytes) {
+  if (bytes > 0) std::memcpy(to, from, static_cast<std::size_t>(bytes));
+}
+
+}  // namespace
+
+void SharedCollective::start(SharedChannel& channel, const CollectiveCall& call, std::int64_t sequence) {
+  channel_ = &channel;
+  call_ = &call;
+  sequence_ = sequence;
+  staging_ = nullptr;
+  state_ = try_post() ? State::posted : State::waiting;
+}
+
+bool SharedCollective::advance(const Exec* exec) {
+  const State before = state_;
+  State now = before;
+  if (now == State::waiting && try_post()) now = State::posted;
+  if (now == State::posted && channel_->all_posted(sequence_)) now = take(exec);
+  if (now == State::summed && channel_->all_reduced(sequence_)) {
+    now = collect_sums() ? State::taken : State::halted;
+    if (now == State::taken) channel_->set_finished(sequence_);
+  }
+  const bool needs_readers = has_data() && staging_ == nullptr;
+  if (now == State::taken && (!needs_readers || channel_->all_finished(sequence_))) now = State::done;
+  state_ = now;
+  return now != before;
+}
+
+bool SharedCollective::has_data() const {
+  return real() && call_->in().numel() > 0 &&
+         (verb() != Verb::broadcast || call_->root() == channel_->rank());
+}
+
+// In front of what is staged, because an exchange's readers need it: the offsets of the parts.
+std::int64_t SharedCollective::staged_prefix() const {
+  if (verb() != Verb::all_to_all) return 0;
+  return Arena::aligned((channel_->size() + 1) * static_cast<std::int64_t>(sizeof(std::int64_t)));
+}
+
+bool SharedCollective::try_post() {
+  if (!channel_->is_free(sequence_)) return false;
+  const Tensor& in = call_->in();
+  if (has_data() && in.bytes() <= kMostStaged) {
+    staging_ = channel_->stage(sequence_, staged_prefix() + in.bytes());
+    if (staging_ != nullptr) fill(staging_);
+    if (staging_ == nullptr && must_stage()) return false;  // it sums in place while others read
+  }
+  channel_->post(sequence_, call_->header(channel_->rank()),
+                 {.data = in.data, .offsets = call_->in_offsets().data()});
+  return true;
+}
+
+// What only this rank would read.
+ElementRange SharedCollective::unstaged() const {
+  const int rank = channel_->rank();
+  if (verb() == Verb::reduce_scatter || two_rounds()) return call_->summed_by(rank, channel_->size());
+  if (verb() == Verb::all_to_all) return {call_->in_offsets()[rank], call_->in_offsets()[rank + 1]};
+  return {0, 0};
+}
+
+void SharedCollective::fill(std::byte* staging) const {
+  const auto offsets = std::as_bytes(call_->in_offsets());
+  if (staged_prefix() > 0) copy_bytes(staging, offsets.data(), static_cast<std::int64_t>(offsets.size()));
+  const ElementRange left_out = unstaged();
+  const auto* const data = static_cast<const std::byte*>(call_->in().data);
+  std::byte* const to = staging + staged_prefix();
+  const std::int64_t begin = left_out.begin * element(), end = left_out.end * element();
+  copy_bytes(to, data, begin);
+  copy_bytes(to + end, data + end, call_->in().bytes() - end);
+}
+
+SharedCollective::State SharedCollective::take(const Exec* exec) {
+  const bool agree = channel_->calls_agree(sequence_);
+  if (agree && !take_data(exec)) return State::halted;
+  if (agree && two_rounds()) {
+    channel_->set_reduced(sequence_);
+    return State::summed;
+  }
+  channel_->set_finished(sequence_);
+  return agree ? State::taken : State::mismatch;
+}
+
+bool SharedCollective::take_data(const Exec* exec) {
+  if (!real()) return true;
+  switch (verb()) {
+    case Verb::all_reduce:
+    case Verb::reduce_scatter:
+      return sum(*exec);
+    case Verb::all_gather:
+      return gather();
+    case Verb::all_to_all:
+      return exchange();
+    case Verb::broadcast:
+      return call_->root() == channel_->rank() || copy(call_->root(), 0, call_->out());
+    case Verb::barrier:
+    case Verb::split:
+      return true;
+  }
+  return true;
+}
+
+bool SharedCollective::copy(int rank, std::int64_t offset, const Tensor& to) const {
+  return channel_->copy(rank, sequence_, offset, to.bytes(), to.data);
+}
+
+bool SharedCollective::sum(const Exec& exec) {
+  const ElementRange mine = call_->summed_by(channel_->rank(), channel_->size());
+  const bool scatters = verb() == Verb::reduce_scatter;
+  const Tensor result = scatters ? call_->out() : flat_piece(call_->in(), mine.begin, mine.end);
+  const std::int64_t step = SharedChannel::kReadAtOnce / element();
+  for (std::int64_t begin = 0; begin < mine.length(); begin += step) {
+    const std::int64_t end = std::min(begin + step, mine.length());
+    if (!sum_run(exec, {mine.begin + begin, mine.begin + end}, flat_piece(result, begin, end))) return false;
+  }
+  return true;
+}
+
+bool SharedCollective::sum_run(const Exec& exec, ElementRange run, const Tensor& out) {
+  const std::int64_t offset = run.begin * element();
+  std::vector<Tensor>& parts = channel_->parts();
+  for (int rank = 0; rank < channel_->size(); ++rank) {
+    Tensor& part = parts[rank] = flat_piece(call_->in(), run.begin, run.end);
+    if (rank == channel_->rank()) continue;
+    // Nobody writes to what is staged; tensors have no const.
+    part.data = const_cast<std::byte*>(channel_->staged(rank, sequence_, offset));
+    if (part.data != nullptr) continue;
+    part.data = channel_->scratch(rank);
+    if (!copy(rank, offset, part)) return false;
+  }
+  channel_->reduction().run(exec, call_->reduction(), parts, out);
+  if (staging_ != nullptr && two_rounds())
+    copy_bytes(staging_ + offset, static_cast<const std::byte*>(out.data), out.bytes());
+  return true;
+}
+
+bool SharedCollective::collect_sums() {
+  if (!real()) return true;
+  for (int step = 1; step < channel_->size(); ++step) {
+    const int rank = (channel_->rank() + step) % channel_->size();
+    const ElementRange range = call_->summed_by(rank, channel_->size());
+    if (!copy(rank, range.begin * element(), flat_piece(call_->in(), range.begin, range.end))) return false;
+  }
+  return true;
+}
+
+bool SharedCollective::gather() {
+  for (int step = 0; step < channel_->size(); ++step) {
+    const int rank = (channel_->rank() + step) % channel_->size();
+    const Tensor part = flat_piece(call_->out(), call_->out_offsets()[rank], call_->out_offsets()[rank + 1]);
+    if (step == 0)
+      move_elements(call_->in(), part);
+    else if (!copy(rank, 0, part))
+      return false;
+  }
+  return true;
+}
+
+bool SharedCollective::exchange() {
+  const int mine = channel_->rank();
+  for (int step = 0; step < channel_->size(); ++step) {
+    const int rank = (mine + step) % channel_->size();
+    const Tensor to = flat_piece(call_->out(), call_->out_offsets()[rank], call_->out_offsets()[rank + 1]);
+    if (step == 0) {
+      move_elements(flat_piece(call_->in(), call_->in_offsets()[mine], call_->in_offsets()[mine + 1]), to);
+      continue;
+    }
+    if (to.numel() == 0) continue;
+    std::int64_t offset = 0;
+    const std::byte* const staged = channel_->staged(rank, sequence_, 0);
+    if (staged != nullptr)
+      std::memcpy(&offset, staged + mine * sizeof(offset), sizeof(offset));
+    else if (!channel_->copy_offset(rank, sequence_, mine, offset))
+      return false;
+    if (!copy(rank, (staged != nullptr ? staged_prefix() : 0) + offset * element(), to)) return false;
+  }
+  return true;
+}
+
+}  // namespace drover
