@@ -96,9 +96,12 @@ void run(Communicator& world) {
   const Exec exec{.backend = *backend, .scratch = scratch};
   const Bench bench(world, exec);
   bench.all_reduce("8 B", 2, 1000);
-  bench.all_reduce("4 KiB", 1 << 10, 1000);
-  bench.all_reduce("1 MiB", 1 << 18, 100);
+  bench.all_reduce("512 B", 128, 1000);
+  for (const std::int64_t kib : {4, 16, 64, 256, 1024, 4096, 16384})
+    bench.all_reduce(cat(kib, " KiB"), kib << 8, kib < 1024 ? 500 : 60);
   bench.all_reduce("64 MiB", 1 << 24, 11);
+  for (const std::int64_t kib : {4, 16, 64, 256, 1024, 4096, 16384})
+    bench.reduce_scatter(cat(kib, " KiB"), kib << 8, kib < 1024 ? 500 : 60);
   bench.reduce_scatter("64 MiB", 1 << 24, 11);
   bench.all_gather("64 MiB", 1 << 24, 11);
 }

@@ -33,8 +33,8 @@ void Doorbell::ring() noexcept {
   if (sleepers_.load(std::memory_order_seq_cst) > 0) futex(&rings_, FUTEX_WAKE, INT_MAX, nullptr);
 }
 
-void Doorbell::wait(std::uint32_t seen, std::chrono::microseconds timeout) noexcept {
-  for (int spin = 0; spin < kSpins; ++spin) {
+void Doorbell::wait(std::uint32_t seen, std::chrono::microseconds timeout, Patience patience) noexcept {
+  for (int spin = 0; spin < kSpins && patience == Patience::spin; ++spin) {
     if (read() != seen) return;
     pause_processor();
   }

@@ -14,9 +14,12 @@ class Doorbell {
  public:
   std::uint32_t read() const noexcept { return rings_.load(std::memory_order_acquire); }
   void ring() noexcept;
+  // Yield: without spinning first, for where what is waited for may need this core.
+  enum class Patience : std::uint8_t { spin, yield };
   // Returns when it has rung since `seen` was read, or after the timeout, or now and then without cause.
-  void wait(std::uint32_t seen, std::chrono::microseconds timeout) noexcept;
-  // The same, without spinning first.
+  void wait(std::uint32_t seen, std::chrono::microseconds timeout,
+            Patience patience = Patience::spin) noexcept;
+  // The same, at once.
   void sleep(std::uint32_t seen, std::chrono::microseconds timeout) noexcept;
 
  private:

@@ -147,7 +147,8 @@ void MpiComm::await(const Exec* waiting, int peer, std::int64_t sequence, Happen
     check_usable();
     const auto left = std::chrono::ceil<std::chrono::microseconds>(end - std::chrono::steady_clock::now());
     if (left.count() <= 0) break;
-    shared_.engine.bell().wait(seen, std::min<std::chrono::microseconds>(left, std::chrono::seconds(1)));
+    shared_.engine.bell().wait(seen, std::min<std::chrono::microseconds>(left, std::chrono::seconds(1)),
+                               shared_.engine.patience());
   }
   shared_.freeze();
   throw CommError(cat("rank ", rank_, " waited ", options_.deadline.count(), " ms in ", describe(), " on '",
@@ -236,8 +237,8 @@ MpiProcess::MpiProcess(int* argc, char*** argv) : state_(new State{.shared = Mpi
 MpiProcess::~MpiProcess() = default;
 
 std::unique_ptr<Communicator> MpiProcess::world(const CommOptions& options, HostPath path) {
-  return std::make_unique<MpiComm>(state_->shared, state_->shared.engine.world_context(path), "world", options,
-                                   path);
+  return std::make_unique<MpiComm>(state_->shared, state_->shared.engine.world_context(path), "world",
+                                   options, path);
 }
 
 }  // namespace drover

@@ -351,6 +351,8 @@ void MpiEngine::connect(MpiContext& context) {
     check(MPI_Allgather(mine, count, MPI_BYTE, all, count, MPI_BYTE, context.collectives), "MPI_Allgather");
   };
   context.channel = SharedChannel::connect(context.rank, context.size, seat_, memory_, gather);
+  if (context.channel != nullptr && context.size > static_cast<int>(std::thread::hardware_concurrency()))
+    patience_ = Doorbell::Patience::yield;
 }
 
 std::unique_ptr<MpiContext, void (*)(MpiContext*)> MpiEngine::split_context(const MpiContext& parent,

@@ -81,6 +81,8 @@ class MpiEngine {
   void submit(MpiJob& job);
   // Rings whenever a job has ended, or something has happened in a channel.
   Doorbell& bell() { return seat_.bell(); }
+  // How long to spin: not at all where ranks outnumber the host's cores.
+  Doorbell::Patience patience() const { return patience_; }
   // For staging of collectives.
   HostMemory& memory() { return memory_; }
 
@@ -122,6 +124,7 @@ class MpiEngine {
   HostMemory memory_;
   Doorbell engine_bell_;
   SharedSeat seat_;
+  std::atomic<Doorbell::Patience> patience_{Doorbell::Patience::spin};
   std::mutex mutex_;  // guards the next two
   std::vector<MpiJob*> submitted_;
   std::vector<Call*> calls_;

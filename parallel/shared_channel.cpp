@@ -9,6 +9,8 @@ namespace drover {
 
 namespace {
 
+constexpr std::int64_t kPage = 4096;
+
 std::uint64_t random_word() {
   std::random_device source;
   return (static_cast<std::uint64_t>(source()) << 32) | source();
@@ -43,16 +45,19 @@ SharedChannel::SharedChannel(int rank, int size, HostMemory& memory)
       parts_(size),
       reduction_(size) {}
 
-std::int64_t SharedChannel::bytes_for(int size) {
-  return size * (kWindow * static_cast<std::int64_t>(sizeof(Post)) + kStaging);
+std::int64_t SharedChannel::posts_bytes(int size) {
+  const std::int64_t bytes = size * kWindow * static_cast<std::int64_t>(sizeof(Post));
+  return (bytes + kPage - 1) / kPage * kPage;
 }
+
+std::int64_t SharedChannel::bytes_for(int size) { return posts_bytes(size) + size * kStaging; }
 
 SharedChannel::Post& SharedChannel::post_of(int rank, std::int64_t sequence) const {
   return reinterpret_cast<Post*>(memory_.data())[rank * kWindow + sequence % kWindow];
 }
 
 std::byte* SharedChannel::staging_of(int rank) const {
-  return memory_.data() + size_ * kWindow * static_cast<std::int64_t>(sizeof(Post)) + rank * kStaging;
+  return memory_.data() + posts_bytes(size_) + rank * kStaging;
 }
 
 std::unique_ptr<SharedChannel> SharedChannel::connect(int rank, int size, SharedSeat& seat,
@@ -75,7 +80,8 @@ std::unique_ptr<SharedChannel> SharedChannel::connect(int rank, int size, Shared
   std::vector<char> all_reached(size);
   gather(&reached, all_reached.data(), 1);
   channel->memory_.close_descriptor();
-  const bool everyone = std::all_of(all_reached.begin(), all_reached.end(), [](char one) { return one == 1; });
+  const bool everyone =
+      std::all_of(all_reached.begin(), all_reached.end(), [](char one) { return one == 1; });
   return everyone ? std::move(channel) : nullptr;
 }
 
@@ -83,8 +89,8 @@ bool SharedChannel::reach(const std::vector<Introduction>& all) {
   for (int rank = 0; rank < size_; ++rank) {
     const Introduction& other = all[rank];
     std::uint64_t probe = 0;
-    if (!other.willing ||
-        !read_process(other.process, other.probe_address, &probe, sizeof(probe)) || probe != other.probe)
+    if (!other.willing || !read_process(other.process, other.probe_address, &probe, sizeof(probe)) ||
+        probe != other.probe)
       return false;
     Peer& peer = peers_[rank];
     peer.process = other.process;
@@ -118,23 +124,27 @@ bool SharedChannel::all_finished(std::int64_t sequence) const { return all_have(
 void SharedChannel::set_reduced(std::int64_t sequence) { tell(&Post::reduced, sequence); }
 void SharedChannel::set_finished(std::int64_t sequence) { tell(&Post::finished, sequence); }
 
-// The lowest gap between what is still staged, so that the same few pages are used again and again.
-std::byte* SharedChannel::stage(std::int64_t sequence, std::int64_t bytes) {
+// The lowest gap between what is still staged, so that the same few pages are used again and again. Half a page
+// away from the source's place in its page: glibc's copies crawl on Zen where the two places nearly coincide.
+std::byte* SharedChannel::stage(std::int64_t sequence, std::int64_t bytes, const void* source) {
   for (Staged& other : staged_) {
     if (other.sequence >= 0 && all_finished(other.sequence)) other = {};
   }
-  Staged candidate{.sequence = sequence, .begin = 0, .end = Arena::aligned(bytes)};
+  const std::int64_t length = Arena::aligned(bytes) + kPage;
+  Staged candidate{.sequence = sequence, .begin = 0, .end = length};
   const auto overlaps = [&](const Staged& other) {
     return other.sequence >= 0 && other.begin < candidate.end && candidate.begin < other.end;
   };
   const auto next_overlap = [&] { return std::find_if(staged_.begin(), staged_.end(), overlaps); };
   for (auto other = next_overlap(); other != staged_.end(); other = next_overlap()) {
     candidate.begin = other->end;
-    candidate.end = candidate.begin + Arena::aligned(bytes);
+    candidate.end = candidate.begin + length;
   }
   if (candidate.end > kStaging) return nullptr;
+  const auto place = reinterpret_cast<std::intptr_t>(source) + kPage / 2;
+  candidate.data = candidate.begin + (place - candidate.begin) % kPage;
   staged_[sequence % kWindow] = candidate;
-  return staging_of(rank_) + candidate.begin;
+  return staging_of(rank_) + candidate.data;
 }
 
 void SharedChannel::post(std::int64_t sequence, const CallHeader& header, const Place& place) {
@@ -143,7 +153,7 @@ void SharedChannel::post(std::int64_t sequence, const CallHeader& header, const 
   mine.header = header;
   mine.data = reinterpret_cast<std::uint64_t>(place.data);
   mine.offsets = reinterpret_cast<std::uint64_t>(place.offsets);
-  mine.staged = staged.sequence == sequence ? staged.begin : -1;
+  mine.staged = staged.sequence == sequence ? staged.data : -1;
   tell(&Post::posted, sequence);
 }
 
@@ -168,12 +178,16 @@ bool SharedChannel::read(int rank, std::uint64_t address, std::int64_t bytes, vo
 
 bool SharedChannel::copy(int rank, std::int64_t sequence, std::int64_t offset, std::int64_t bytes,
                          void* to) const {
-  if (bytes == 0) return true;
   const std::byte* const near = staged(rank, sequence, offset);
-  if (near == nullptr)
-    return read(rank, post_of(rank, sequence).data + static_cast<std::uint64_t>(offset), bytes, to);
-  std::memcpy(to, near, static_cast<std::size_t>(bytes));
+  if (near == nullptr) return copy_unstaged(rank, sequence, offset, bytes, to);
+  if (bytes > 0) std::memcpy(to, near, static_cast<std::size_t>(bytes));
   return true;
+}
+
+bool SharedChannel::copy_unstaged(int rank, std::int64_t sequence, std::int64_t offset, std::int64_t bytes,
+                                  void* to) const {
+  return bytes == 0 ||
+         read(rank, post_of(rank, sequence).data + static_cast<std::uint64_t>(offset), bytes, to);
 }
 
 bool SharedChannel::copy_offset(int rank, std::int64_t sequence, int index, std::int64_t& offset) const {

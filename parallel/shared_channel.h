@@ -45,8 +45,8 @@ class SharedSeat {
 // 1, 2 ... on all ranks alike.
 class SharedChannel {
  public:
-  static constexpr int kWindow = 16;                     // operations between the oldest unfinished and the newest
-  static constexpr std::int64_t kStaging = 2 << 20;      // bytes per rank
+  static constexpr int kWindow = 16;  // operations between the oldest unfinished and the newest
+  static constexpr std::int64_t kStaging = 2 << 20;       // bytes per rank
   static constexpr std::int64_t kReadAtOnce = 128 << 10;  // bytes per rank that stay in a core's cache
 
   // mine: bytes; all: size * bytes, in rank order
@@ -60,9 +60,9 @@ class SharedChannel {
 
   // Whether the rank may post the operation: all ranks are done with the one whose place it takes.
   bool is_free(std::int64_t sequence) const { return sequence < kWindow || all_finished(sequence - kWindow); }
-  // Room for the operation's data until all ranks have finished it; null when there is none now. Once per
+  // Room for the operation's data, to be copied from `source`, until all ranks have finished it; null when there is none now. Once per
   // operation, before it is posted.
-  std::byte* stage(std::int64_t sequence, std::int64_t bytes);
+  std::byte* stage(std::int64_t sequence, std::int64_t bytes, const void* source);
   // Where what is not staged lies: `in`, and its parts' offsets
   struct Place {
     const void* data = nullptr;
@@ -80,6 +80,9 @@ class SharedChannel {
   const std::byte* staged(int rank, std::int64_t sequence, std::int64_t offset) const;
   // The same bytes, copied. False when that process is leaving or gone, and with it all ranks soon.
   bool copy(int rank, std::int64_t sequence, std::int64_t offset, std::int64_t bytes, void* to) const;
+  // The same from the place where the rank's data lies, though it may be staged too.
+  bool copy_unstaged(int rank, std::int64_t sequence, std::int64_t offset, std::int64_t bytes,
+                     void* to) const;
   // offsets[index] of a rank that has not staged.
   bool copy_offset(int rank, std::int64_t sequence, int index, std::int64_t& offset) const;
 
@@ -102,11 +105,12 @@ class SharedChannel {
     SharedSeat::State* seat = nullptr;
   };
   struct Staged {
-    std::int64_t sequence = -1, begin = 0, end = 0;
+    std::int64_t sequence = -1, begin = 0, end = 0, data = 0;
   };
   struct Introduction;
 
   SharedChannel(int rank, int size, HostMemory& memory);
+  static std::int64_t posts_bytes(int size);
   static std::int64_t bytes_for(int size);
   bool reach(const std::vector<Introduction>& all);
   Post& post_of(int rank, std::int64_t sequence) const;

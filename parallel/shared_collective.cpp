@@ -10,6 +10,9 @@ namespace {
 // Above, copying twice costs more than waiting for the readers.
 constexpr std::int64_t kMostStaged = 1 << 20;
 
+// Of an all_reduce. Above, staging a sum costs more than the system call that reads it where it is.
+constexpr std::int64_t kMostSumsStaged = 128 << 10;
+
 void copy_bytes(std::byte* to, const std::byte* from, std::int64_t bytes) {
   if (bytes > 0) std::memcpy(to, from, static_cast<std::size_t>(bytes));
 }
@@ -33,8 +36,7 @@ bool SharedCollective::advance(const Exec* exec) {
     now = collect_sums() ? State::taken : State::halted;
     if (now == State::taken) channel_->set_finished(sequence_);
   }
-  const bool needs_readers = has_data() && staging_ == nullptr;
-  if (now == State::taken && (!needs_readers || channel_->all_finished(sequence_))) now = State::done;
+  if (now == State::taken && (!needs_readers() || channel_->all_finished(sequence_))) now = State::done;
   state_ = now;
   return now != before;
 }
@@ -42,6 +44,13 @@ bool SharedCollective::advance(const Exec* exec) {
 bool SharedCollective::has_data() const {
   return real() && call_->in().numel() > 0 &&
          (verb() != Verb::broadcast || call_->root() == channel_->rank());
+}
+
+// A rule of the size alone, so that readers know.
+bool SharedCollective::stages_sums() const { return call_->in().bytes() <= kMostSumsStaged; }
+
+bool SharedCollective::needs_readers() const {
+  return has_data() && (staging_ == nullptr || (two_rounds() && !stages_sums()));
 }
 
 // In front of what is staged, because an exchange's readers need it: the offsets of the parts.
@@ -54,7 +63,7 @@ bool SharedCollective::try_post() {
   if (!channel_->is_free(sequence_)) return false;
   const Tensor& in = call_->in();
   if (has_data() && in.bytes() <= kMostStaged) {
-    staging_ = channel_->stage(sequence_, staged_prefix() + in.bytes());
+    staging_ = channel_->stage(sequence_, staged_prefix() + in.bytes(), in.data);
     if (staging_ != nullptr) fill(staging_);
     if (staging_ == nullptr && must_stage()) return false;  // it sums in place while others read
   }
@@ -141,7 +150,7 @@ bool SharedCollective::sum_run(const Exec& exec, ElementRange run, const Tensor&
     if (!copy(rank, offset, part)) return false;
   }
   channel_->reduction().run(exec, call_->reduction(), parts, out);
-  if (staging_ != nullptr && two_rounds())
+  if (staging_ != nullptr && two_rounds() && stages_sums())
     copy_bytes(staging_ + offset, static_cast<const std::byte*>(out.data), out.bytes());
   return true;
 }
@@ -151,7 +160,11 @@ bool SharedCollective::collect_sums() {
   for (int step = 1; step < channel_->size(); ++step) {
     const int rank = (channel_->rank() + step) % channel_->size();
     const ElementRange range = call_->summed_by(rank, channel_->size());
-    if (!copy(rank, range.begin * element(), flat_piece(call_->in(), range.begin, range.end))) return false;
+    const Tensor to = flat_piece(call_->in(), range.begin, range.end);
+    const std::int64_t offset = range.begin * element();
+    const bool copied = stages_sums() ? copy(rank, offset, to)
+                                      : channel_->copy_unstaged(rank, sequence_, offset, to.bytes(), to.data);
+    if (!copied) return false;
   }
   return true;
 }

@@ -22,15 +22,21 @@ class SharedCollective {
   // As far as it goes without blocking; sums with `exec`, null for calls without a sum. True when it got on.
   bool advance(const Exec* exec);
   State state() const { return state_.load(); }
-  bool ended() const { return state() == State::done || state() == State::mismatch || state() == State::idle; }
+  bool ended() const {
+    return state() == State::done || state() == State::mismatch || state() == State::idle;
+  }
 
  private:
   bool real() const { return call_->content() == Content::real; }
   Verb verb() const { return call_->verb(); }
   std::int64_t element() const { return size_of(call_->dtype()); }
-  bool two_rounds() const { return verb() == Verb::all_reduce && !call_->every_rank_sums_all(channel_->size()); }
+  bool two_rounds() const {
+    return verb() == Verb::all_reduce && !call_->every_rank_sums_all(channel_->size());
+  }
   bool must_stage() const { return verb() == Verb::all_reduce && !two_rounds(); }
   bool has_data() const;
+  bool stages_sums() const;
+  bool needs_readers() const;
 
   bool try_post();
   std::int64_t staged_prefix() const;
