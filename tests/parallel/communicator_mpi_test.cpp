@@ -26,6 +26,10 @@ TEST_CASE("every verb gives every process what the contract says") {
   on_processes([](const Rank& rank) { every_verb_and_dtype(rank, {}); });
 }
 
+TEST_CASE("what is too large to be staged is read where it lies, with the same results") {
+  on_processes([](const Rank& rank) { verbs_of_dtype<float>(rank, {.lengths = {300001}}); });
+}
+
 TEST_CASE("processes may wait for operations in flight in any order") {
   on_processes([](const Rank& rank) {
     many_operations_are_in_flight(rank, 40, 100);
