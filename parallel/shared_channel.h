@@ -60,8 +60,8 @@ class SharedChannel {
 
   // Whether the rank may post the operation: all ranks are done with the one whose place it takes.
   bool is_free(std::int64_t sequence) const { return sequence < kWindow || all_finished(sequence - kWindow); }
-  // Room for the operation's data, to be copied from `source`, until all ranks have finished it; null when there is none now. Once per
-  // operation, before it is posted.
+  // Room for the operation's data, to be copied from `source`, until all ranks have finished it; null when there
+  // is none now. Once per operation, before it is posted.
   std::byte* stage(std::int64_t sequence, std::int64_t bytes, const void* source);
   // Where what is not staged lies: `in`, and its parts' offsets
   struct Place {
