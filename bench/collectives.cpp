@@ -97,12 +97,10 @@ void run(Communicator& world) {
   const Bench bench(world, exec);
   bench.all_reduce("8 B", 2, 1000);
   bench.all_reduce("512 B", 128, 1000);
-  for (const std::int64_t kib : {4, 16, 64, 256, 1024, 4096, 16384})
-    bench.all_reduce(cat(kib, " KiB"), kib << 8, kib < 1024 ? 500 : 60);
-  bench.all_reduce("64 MiB", 1 << 24, 11);
-  for (const std::int64_t kib : {4, 16, 64, 256, 1024, 4096, 16384})
-    bench.reduce_scatter(cat(kib, " KiB"), kib << 8, kib < 1024 ? 500 : 60);
-  bench.reduce_scatter("64 MiB", 1 << 24, 11);
+  constexpr std::int64_t kKibibytes[] = {4, 16, 64, 256, 1 << 10, 4 << 10, 16 << 10, 64 << 10};
+  const auto rounds = [](std::int64_t kib) { return kib < 1 << 10 ? 500 : kib < 64 << 10 ? 60 : 11; };
+  for (const std::int64_t kib : kKibibytes) bench.all_reduce(cat(kib, " KiB"), kib << 8, rounds(kib));
+  for (const std::int64_t kib : kKibibytes) bench.reduce_scatter(cat(kib, " KiB"), kib << 8, rounds(kib));
   bench.all_gather("64 MiB", 1 << 24, 11);
 }
 
