@@ -27,6 +27,10 @@ class End(unittest.TestCase):
     def test_a_started_operation_is_dropped_with_the_rank(self):
         self.assertEqual(run("started", 3), (3, ["ended: rank 2 fails inside a sum"]))
 
+    def test_a_rank_that_is_killed_ends_all(self):
+        for ranks in (1, 2, 4):
+            self.assertEqual(run("killed", ranks), (137, []))
+
     def test_what_every_rank_finds_wrong_is_said_once(self):
         self.assertEqual(run("all", 4), (3, ["ended: every rank fails"]))
 

@@ -1,5 +1,6 @@
 // A rank's life as launch/ lives it, ended in the way that the first argument names; for mpi_end_test.py.
 #include <chrono>
+#include <csignal>
 #include <string>
 #include <thread>
 #include <vector>
@@ -21,12 +22,19 @@ void drop_a_started_operation(Communicator& world, const Exec& exec) {
   throw input_error("rank ", world.rank(), " fails inside a sum");
 }
 
+void die_in_a_started_operation(Communicator& world, const Exec& exec) {
+  std::vector<float> x(100000, 1.0F);
+  const Pending sum = world.all_reduce(exec, {.x = Tensor::of(x.data(), {100000})});
+  std::raise(SIGKILL);
+}
+
 int end(Communicator& world, const Exec& exec, const std::string& way) {
   const bool last = world.rank() == world.size() - 1;
   all_reduce(world, exec);
   if (way == "abort" && last) world.abort("ended: the last rank aborts", Exit::diverged);
   if (way == "one" && last) throw usage_error("the last rank fails");
   if (way == "started" && last) drop_a_started_operation(world, exec);
+  if (way == "killed" && last) die_in_a_started_operation(world, exec);
   if (way == "all") throw input_error("every rank fails");
   if (way == "late" && last) std::this_thread::sleep_for(std::chrono::seconds(20));
   all_reduce(world, exec);
