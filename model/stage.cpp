@@ -358,12 +358,14 @@ void run_shapes(const Exec& exec, const MeasureStage& measure, ParameterGroups& 
   const HandOver hand_over{.in = edge, .out = edge};
   groups.begin_step(exec);
   stage.begin_step(exec, {&batch, 1});
-  stage.forward(exec, 0, hand_over);
+  if (measure.fused) {
+    stage.forward(exec, 0, hand_over);
+    stage.backward(exec, 0, hand_over, RunPart::last);
+  }
   if (measure.slots.weight > 0) {
+    stage.forward(exec, 0, hand_over);
     stage.backward_input(exec, 0, hand_over);
     stage.backward_weight(exec, 0, RunPart::last);
-  } else {
-    stage.backward(exec, 0, hand_over, RunPart::last);
   }
   stage.evaluate(exec, batch, hand_over);
 }

@@ -151,6 +151,7 @@ class LlamaStage final : public Stage {
 struct MeasureStage {
   StageOptions options;
   SlotCount slots;
+  bool fused = true;  // whether some backward is not split; some is where slots.weight > 0
   int tensor_ranks = 1, context_ranks = 1;
 };
 StageSizes measure_stage(const MeasureStage& measure, Backend& real,

@@ -162,9 +162,12 @@ std::unique_ptr<Training> start(const Config& config, const Platform& platform,
 std::vector<StageSizes> measure_stages(const Training& t, const Platform& platform, const Timeline& timeline,
                                        std::int64_t tokens, std::span<const std::int64_t> sizes) {
   std::vector<StageSizes> stages;
+  const bool fused = std::any_of(timeline.begin(), timeline.end(),
+                                 [](const Action& action) { return action.kind == ActionKind::backward; });
   for (std::size_t chunk = 0; chunk < t.parts.size(); ++chunk)
     stages.push_back(measure_stage({.options = stage_options(t, t.parts[chunk], tokens),
                                     .slots = count_slots(timeline, static_cast<int>(chunk)),
+                                    .fused = fused,
                                     .tensor_ranks = t.mesh.size(Axis::tensor),
                                     .context_ranks = t.mesh.size(Axis::context)},
                                    platform.backend, sizes));

@@ -3,16 +3,17 @@
 #include "parallel/schedule_program.h"
 
 #include <map>
-#include <random>
 #include <utility>
 
 #include "core/error.h"
 #include "parallel/mesh.h"
 #include "parallel/schedule_csv.h"
 #include "parallel/schedule_simulate.h"
+#include "tests/support/random_schedule.h"
 #include "tests/support/test_support.h"
 
 using namespace drover;
+using namespace drover::testing;
 
 namespace {
 
@@ -51,47 +52,6 @@ int least_lead(const PipelineProgram& program) {
     ++computes;
   }
   return least;
-}
-
-int draw(std::mt19937_64& random, int least, int most) {
-  return least + static_cast<int>(random() % static_cast<std::uint64_t>(most - least + 1));
-}
-
-Placement random_placement(std::mt19937_64& random, int ranks, int chunks) {
-  std::vector<StagePlace> places;
-  for (int i = 0; i < ranks * chunks; ++i) places.push_back({.rank = i % ranks, .chunk = i / ranks});
-  for (std::size_t i = places.size(); i > 1; --i) std::swap(places[i - 1], places[random() % i]);
-  return Placement(std::move(places));
-}
-
-// A placement at random, and one action after another of those that could be next, on whichever rank.
-PipelineSchedule random_schedule(std::mt19937_64& random) {
-  const int ranks = draw(random, 1, 6), chunks = draw(random, 1, 3), microbatches = draw(random, 1, 7);
-  PipelineSchedule schedule{.placement = random_placement(random, ranks, chunks),
-                            .microbatches = microbatches};
-  schedule.timelines.resize(static_cast<std::size_t>(ranks));
-  const int last = schedule.placement.stages() - 1;
-  std::vector<std::pair<int, Action>> ready;  // with their stage
-  for (int m = 0; m < microbatches; ++m) ready.push_back({0, {.microbatch = m}});
-  while (!ready.empty()) {
-    std::swap(ready[random() % ready.size()], ready.back());
-    auto [stage, action] = ready.back();
-    ready.pop_back();
-    const auto [rank, chunk] = schedule.placement.at(stage);
-    action.chunk = chunk;
-    schedule.timelines[static_cast<std::size_t>(rank)].push_back(action);
-    const auto add = [&, m = action.microbatch](int of, ActionKind kind) {
-      ready.push_back({of, {.kind = kind, .microbatch = m}});
-    };
-    const auto backward = [&] {
-      return random() % 2 == 0 ? ActionKind::backward : ActionKind::backward_input;
-    };
-    if (action.kind == ActionKind::forward)
-      stage == last ? add(last, backward()) : add(stage + 1, ActionKind::forward);
-    if (action.makes_input_gradient() && stage > 0) add(stage - 1, backward());
-    if (action.kind == ActionKind::backward_input) add(stage, ActionKind::backward_weight);
-  }
-  return schedule;
 }
 
 }  // namespace
@@ -216,10 +176,11 @@ TEST_CASE("any placement with timelines in any legal order runs: 300 draws") {
   INFO("seed " << seed);
   std::mt19937_64 random(seed);
   std::map<std::size_t, int> ranks_drawn;
-  for (int draw = 0; draw < 300; ++draw) {
-    const PipelineSchedule schedule = random_schedule(random);
+  for (int i = 0; i < 300; ++i) {
+    const int ranks = draw(random, 1, 6), chunks = draw(random, 1, 3);
+    const PipelineSchedule schedule = random_schedule(random, ranks, chunks, draw(random, 1, 7));
     ++ranks_drawn[schedule.timelines.size()];
-    INFO("draw " << draw << ": " << schedule_csv(schedule));
+    INFO("draw " << i << ": " << schedule_csv(schedule));
     CHECK_NOTHROW(simulate(schedule, {.stages = {{}}, .transfer = 0.3}));
   }
   CHECK(ranks_drawn.size() == 6);
