@@ -134,7 +134,7 @@ Arena* SlotPool::acquire() {
   for (int i = 0; i < slots_; ++i) {
     if (taken_[static_cast<std::size_t>(i)]) continue;
     taken_[static_cast<std::size_t>(i)] = true;
-    ++in_use_;
+    most_in_use_ = std::max(most_in_use_, ++in_use_);
     arenas_[static_cast<std::size_t>(i)].rewind(0);
     return &arenas_[static_cast<std::size_t>(i)];
   }

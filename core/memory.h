@@ -170,6 +170,7 @@ class SlotPool {
 
   int slots() const { return slots_; }
   int in_use() const { return in_use_; }
+  int most_in_use() const { return most_in_use_; }
   // The most any slot has held, in bytes.
   std::int64_t peak() const;
   // The slot with the lowest free number, rewound to empty. Throws Error{internal} when none is free.
@@ -179,7 +180,7 @@ class SlotPool {
  private:
   static constexpr int kMaxSlots = 1024;
   Buffer buffer_;
-  int slots_ = 0, in_use_ = 0;
+  int slots_ = 0, in_use_ = 0, most_in_use_ = 0;
   std::array<bool, kMaxSlots> taken_{};
   std::unique_ptr<Arena[]> arenas_;
 };

@@ -6,7 +6,6 @@
 #include "model/parameters.h"
 #include "optim/schedule.h"
 #include "parallel/schedule.h"
-#include "parallel/schedule_layers.h"
 #include "train/training.h"
 
 namespace drover {
@@ -36,16 +35,9 @@ void resolve_run_directory(RunConfig& run) {
 
 // Order and split of a pipeline, as far as neither microbatches nor a CSV decide.
 void check_pipeline(const Config& config) {
-  const ParallelConfig& p = config.parallel;
-  ScheduleOptions options{.schedule = schedule_named(p.schedule),
-                          .ranks = static_cast<int>(p.pipeline),
-                          .chunks = static_cast<int>(p.virtual_stages),
-                          .csv_path = p.schedule_file};
-  if (p.run_length) options.run_length = static_cast<int>(*p.run_length);
+  const ScheduleOptions options = schedule_options(config.parallel);
   check_schedule(options);
-  if (options.schedule != Schedule::csv)
-    stage_layers(p.stage_layers, {.layers = static_cast<int>(config.model.num_hidden_layers),
-                                  .stages = options.ranks * options.chunks});
+  if (options.schedule != Schedule::csv) blocks_of_stages(config, options.ranks * options.chunks);
 }
 
 // What the parts check when they are built, as far as that needs nothing else.

@@ -67,6 +67,10 @@ class LlamaStage final : public Stage {
   // The most any slot has held: what measuring reads.
   std::int64_t saved_peak() const { return saved_slots_.peak(); }
   std::int64_t weight_peak() const { return weight_slots_.peak(); }
+  // The most microbatches that were in flight at once.
+  SlotCount most_in_flight() const {
+    return {.saved = saved_slots_.most_in_use(), .weight = weight_slots_.most_in_use()};
+  }
 
  private:
   // One microbatch between its forward and its weight gradients.

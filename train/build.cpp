@@ -3,7 +3,6 @@
 #include "data/assignment.h"
 #include "model/initialise.h"
 #include "optim/schedule.h"
-#include "parallel/schedule_layers.h"
 #include "train/training.h"
 
 namespace drover {
@@ -78,19 +77,6 @@ Mesh mesh_of(const Config& config, int ranks) {
   return mesh;
 }
 
-PipelineSchedule schedule_of(const Config& config, FileSystem& files, std::int64_t microbatches) {
-  constexpr std::int64_t kMostScheduleBytes = 64 << 20;
-  const ParallelConfig& p = config.parallel;
-  ScheduleOptions options{.schedule = schedule_named(p.schedule),
-                          .ranks = static_cast<int>(p.pipeline),
-                          .chunks = static_cast<int>(p.virtual_stages),
-                          .microbatches = static_cast<int>(microbatches),
-                          .csv_path = p.schedule_file};
-  if (p.run_length) options.run_length = static_cast<int>(*p.run_length);
-  if (!p.schedule_file.empty()) options.csv = read_text(files, p.schedule_file, kMostScheduleBytes);
-  return make_schedule(options);
-}
-
 namespace {
 
 // Microbatches of a step, at most.
@@ -102,21 +88,13 @@ std::int64_t most_microbatches(const Config& config, const Mesh& mesh) {
   return most;
 }
 
-// Blocks of every stage of this rank. The head costs as many blocks as it has their multiplications; the embedding
-// multiplies nothing.
+// The stages of this rank, by chunk.
 std::vector<StagePart> stage_parts(const Config& config, const Placement& placement, int rank) {
-  const ParameterCount count = count_parameters(config.model);
-  const double head = static_cast<double>(config.model.hidden_size * config.model.vocab_size);
-  const double block =
-      (static_cast<double>(count.matmul) - head) / static_cast<double>(config.model.num_hidden_layers);
-  const std::vector<int> layers =
-      stage_layers(config.parallel.stage_layers, {.layers = static_cast<int>(config.model.num_hidden_layers),
-                                                  .stages = placement.stages(),
-                                                  .last_extra = head / block});
+  const std::vector<int> blocks = blocks_of_stages(config, placement.stages());
   std::vector<StagePart> parts(static_cast<std::size_t>(placement.chunks()));
   std::int64_t begin = 0;
   for (int stage = 0; stage < placement.stages(); ++stage) {
-    const std::int64_t end = begin + layers[static_cast<std::size_t>(stage)];
+    const std::int64_t end = begin + blocks[static_cast<std::size_t>(stage)];
     const auto [at, chunk] = placement.at(stage);
     if (at == rank)
       parts[static_cast<std::size_t>(chunk)] = {

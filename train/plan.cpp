@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "data/token_store.h"
+#include "parallel/schedule_layers.h"
 #include "train/training.h"
 
 namespace drover {
@@ -128,6 +129,33 @@ std::unique_ptr<TokenSource> open_holdout(const Config& config, FileSystem& file
     check_same_tokenizer(TokenStore(files, path), *holdout, path, config.data.holdout);
   }
   return holdout;
+}
+
+ScheduleOptions schedule_options(const ParallelConfig& parallel) {
+  ScheduleOptions options{.schedule = schedule_named(parallel.schedule),
+                          .ranks = static_cast<int>(parallel.pipeline),
+                          .chunks = static_cast<int>(parallel.virtual_stages),
+                          .csv_path = parallel.schedule_file};
+  if (parallel.run_length) options.run_length = static_cast<int>(*parallel.run_length);
+  return options;
+}
+
+PipelineSchedule schedule_of(const Config& config, FileSystem& files, std::int64_t microbatches) {
+  constexpr std::int64_t kMostScheduleBytes = 64 << 20;
+  ScheduleOptions options = schedule_options(config.parallel);
+  options.microbatches = static_cast<int>(microbatches);
+  if (!options.csv_path.empty()) options.csv = read_text(files, options.csv_path, kMostScheduleBytes);
+  return make_schedule(options);
+}
+
+std::vector<int> blocks_of_stages(const Config& config, int stages) {
+  const ModelConfig& model = config.model;
+  const auto layers = static_cast<double>(model.num_hidden_layers);
+  const double head = static_cast<double>(model.hidden_size * model.vocab_size);
+  const double block = (static_cast<double>(count_parameters(model).matmul) - head) / layers;
+  return stage_layers(
+      config.parallel.stage_layers,
+      {.layers = static_cast<int>(model.num_hidden_layers), .stages = stages, .last_extra = head / block});
 }
 
 Recompute recompute_named(const std::string& name) {

@@ -58,8 +58,11 @@ std::unique_ptr<Training> build_training(const Config& config, const Platform& p
 // a prompt of at most train.sequence_length tokens.
 std::unique_ptr<Training> build_inference(const Config& config, const Platform& platform);
 
-// The pipeline schedule of so many microbatches.
+// The pipeline's keys, without what microbatches and a CSV add; the whole schedule of a step; and the blocks of each
+// stage, where the head costs as many as it has their multiplications and the embedding, which has none, nothing.
+ScheduleOptions schedule_options(const ParallelConfig& parallel);
 PipelineSchedule schedule_of(const Config& config, FileSystem& files, std::int64_t microbatches);
+std::vector<int> blocks_of_stages(const Config& config, int stages);
 
 // The grid that the configuration makes of so many ranks. Error{usage} for one that cannot be run.
 Mesh mesh_of(const Config& config, int ranks);

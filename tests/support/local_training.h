@@ -8,6 +8,7 @@
 #include "core/cpu/cpu_backend.h"
 #include "parallel/local_comm.h"
 #include "tests/support/model_rig.h"
+#include "tests/support/test_support.h"
 #include "train/verify_compare.h"
 
 namespace drover::testing {
@@ -83,6 +84,24 @@ inline RunResult train_locally(const Config& config, int ranks, int threads = 1,
   run_local_ranks(ranks,
                   [&](Communicator& world) { train_rank(world, config, collected, threads, prepare); });
   return collected.result;
+}
+
+// To 1e-9: every step's loss and gradient norm; the last step's gradients, and weights and moments after it.
+inline void check_equal(const RunResult& run, const RunResult& reference) {
+  REQUIRE(run.steps.size() == reference.steps.size());
+  for (std::size_t i = 0; i < run.steps.size(); ++i) {
+    CHECK(run.steps[i].loss == Approx(reference.steps[i].loss).epsilon(1e-9));
+    CHECK(run.steps[i].grad_norm == Approx(reference.steps[i].grad_norm).epsilon(1e-9));
+    CHECK(run.steps[i].targets == reference.steps[i].targets);
+    CHECK(run.steps[i].attended_pairs == reference.steps[i].attended_pairs);
+  }
+  for (const auto& [what, a, b] : {std::tuple{"gradients", &run.gradients, &reference.gradients},
+                                   {"weights", &run.weights, &reference.weights},
+                                   {"moment2", &run.moment2, &reference.moment2}}) {
+    const Distance d = distance(*a, *b);
+    INFO(what << " of " << d.parameter);
+    CHECK(d.value < 1e-9);
+  }
 }
 
 }  // namespace drover::testing

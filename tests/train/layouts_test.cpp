@@ -11,23 +11,6 @@ Config with(Config config, std::int64_t zero, std::int64_t replicate = 1) {
   return config;
 }
 
-void check_equal(const RunResult& run, const RunResult& reference) {
-  REQUIRE(run.steps.size() == reference.steps.size());
-  for (std::size_t i = 0; i < run.steps.size(); ++i) {
-    CHECK(run.steps[i].loss == Approx(reference.steps[i].loss).epsilon(1e-9));
-    CHECK(run.steps[i].grad_norm == Approx(reference.steps[i].grad_norm).epsilon(1e-9));
-    CHECK(run.steps[i].targets == reference.steps[i].targets);
-    CHECK(run.steps[i].attended_pairs == reference.steps[i].attended_pairs);
-  }
-  for (const auto& [what, a, b] : {std::tuple{"gradients", &run.gradients, &reference.gradients},
-                                   {"weights", &run.weights, &reference.weights},
-                                   {"moment2", &run.moment2, &reference.moment2}}) {
-    const Distance d = distance(*a, *b);
-    INFO(what << " of " << d.parameter);
-    CHECK(d.value < 1e-9);
-  }
-}
-
 bool same_bits(const RunResult& a, const RunResult& b) {
   return a.weights == b.weights && a.moment1 == b.moment1 && a.moment2 == b.moment2 &&
          a.gradients == b.gradients &&

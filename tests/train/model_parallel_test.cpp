@@ -24,22 +24,6 @@ Config on(Config config, const ParallelConfig& parallel) {
   return config;
 }
 
-void check_equal(const RunResult& run, const RunResult& reference) {
-  REQUIRE(run.steps.size() == reference.steps.size());
-  for (std::size_t i = 0; i < run.steps.size(); ++i) {
-    CHECK(run.steps[i].loss == Approx(reference.steps[i].loss).epsilon(1e-9));
-    CHECK(run.steps[i].grad_norm == Approx(reference.steps[i].grad_norm).epsilon(1e-9));
-    CHECK(run.steps[i].targets == reference.steps[i].targets);
-  }
-  for (const auto& [what, a, b] : {std::tuple{"gradients", &run.gradients, &reference.gradients},
-                                   {"weights", &run.weights, &reference.weights},
-                                   {"moment2", &run.moment2, &reference.moment2}}) {
-    const Distance d = distance(*a, *b);
-    INFO(what << " of " << d.parameter);
-    CHECK(d.value < 1e-9);
-  }
-}
-
 }  // namespace
 
 TEST_CASE("tensor ranks agree with one rank") {
@@ -128,6 +112,31 @@ TEST_CASE("all axes together agree with one rank") {
                   reference);
     }
   }
+}
+
+TEST_CASE("as many microbatches are in flight as the schedule was counted to have") {
+  Config config = parallel_config();
+  config.train.batch_tokens = 16 * 12;
+  config.train.microbatch_sequences = 1;
+  for (const auto& [schedule, stages] :
+       {std::pair{"gpipe", 1}, {"1f1b", 1}, {"interleaved", 2}, {"zb-h1", 1}, {"zb-v", 2}})
+    for (const int pipeline : {1, 2}) {
+      INFO(schedule << " on " << pipeline);
+      config.parallel = {.pipeline = pipeline, .schedule = schedule, .virtual_stages = stages};
+      run_local_ranks(pipeline, [&](Communicator& world) {
+        PosixFileSystem files;
+        HostMemory memory;
+        const auto backend = make_cpu_backend(memory, {.threads = 1});
+        const Platform platform{.world = world, .backend = *backend, .host = memory, .files = files};
+        const auto training = build_training(config, platform);
+        Trainer(*training, platform).step();
+        const PipelineSchedule counted = schedule_of(config, files, 12);
+        const Timeline& timeline = counted.timelines[static_cast<std::size_t>(world.rank())];
+        for (int chunk = 0; chunk < stages; ++chunk)
+          CHECK((training->stages[static_cast<std::size_t>(chunk)]->most_in_flight() ==
+                 count_slots(timeline, chunk)));
+      });
+    }
 }
 
 }  // namespace drover::testing
