@@ -48,6 +48,8 @@ void PipelineExecutor::start_message(const Exec& exec, const ProgramStep& step) 
 
 void PipelineExecutor::run(const Exec& exec, const PipelineProgram& program,
                            std::span<const std::uint8_t> ends) {
+  DROVER_CHECK(program.buffers <= options_.buffers, "a program of ", program.buffers, " buffers, room for ",
+               options_.buffers);
   std::size_t computed = 0;
   for (const ProgramStep& step : program.steps) {
     if (step.kind == StepKind::compute) {

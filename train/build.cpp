@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <set>
 
 #include "data/assignment.h"
 #include "model/initialise.h"
@@ -79,13 +80,15 @@ Mesh mesh_of(const Config& config, int ranks) {
 
 namespace {
 
-// Microbatches of a step, at most.
-std::int64_t most_microbatches(const Config& config, const Mesh& mesh) {
-  std::int64_t most = 1;
+// One for every number of microbatches that a step of some phase has.
+std::vector<PipelineSchedule> schedules_of(const Config& config, FileSystem& files, const Mesh& mesh) {
+  std::set<std::int64_t> counts;
   for (const Phase& phase : sampler_phases(config))
-    most = std::max(most, microbatches_of(phase.rows(), mesh.data_ranks(),
-                                          static_cast<int>(config.train.microbatch_sequences)));
-  return most;
+    counts.insert(microbatches_of(phase.rows(), mesh.data_ranks(),
+                                  static_cast<int>(config.train.microbatch_sequences)));
+  std::vector<PipelineSchedule> schedules;
+  for (const std::int64_t count : counts) schedules.push_back(schedule_of(config, files, count));
+  return schedules;
 }
 
 // The stages of this rank, by chunk.
@@ -114,8 +117,7 @@ SharedBetween shared_between(const Config& config, const Mesh& mesh, const Place
 }
 
 // The mesh and what follows from it: values, then communicators.
-std::unique_ptr<Training> start(const Config& config, const Platform& platform,
-                                const PipelineSchedule& schedule) {
+std::unique_ptr<Training> start(const Config& config, const Platform& platform, const Placement& placement) {
   const Mesh mesh = mesh_of(config, platform.world.size());
   const std::int64_t steps = total_steps(config);
   validate(config.optimizer, steps);
@@ -126,42 +128,46 @@ std::unique_ptr<Training> start(const Config& config, const Platform& platform,
                                              .mesh = mesh,
                                              .at = at,
                                              .table = parameter_table(config.model, mesh.size(Axis::tensor)),
-                                             .placement = schedule.placement,
-                                             .parts = stage_parts(config, schedule.placement, at.pipeline)});
-  t->connections = connect(t->mesh, platform.world, shared_between(config, mesh, schedule.placement));
+                                             .placement = placement,
+                                             .parts = stage_parts(config, placement, at.pipeline)});
+  t->connections = connect(t->mesh, platform.world, shared_between(config, mesh, placement));
   if (platform.sent != nullptr) t->connections = metered(std::move(t->connections), *platform.sent);
   t->regions = std::make_unique<Regions>(Regions{.tensor = TensorRegion(*t->connections.tensor),
                                                  .context = ContextRegion(*t->connections.context)});
   return t;
 }
 
-// Sizes of this rank's stages, by chunk, for as many microbatches in flight as the schedule has, and the backend
-// prepared for all `sizes` (tokens) that one can have.
-std::vector<StageSizes> measure_stages(const Training& t, const Platform& platform, const Timeline& timeline,
-                                       std::int64_t tokens, std::span<const std::int64_t> sizes) {
-  std::vector<StageSizes> stages;
-  const bool fused = std::any_of(timeline.begin(), timeline.end(),
-                                 [](const Action& action) { return action.kind == ActionKind::backward; });
-  for (std::size_t chunk = 0; chunk < t.parts.size(); ++chunk)
-    stages.push_back(measure_stage({.options = stage_options(t, t.parts[chunk], tokens),
-                                    .slots = count_slots(timeline, static_cast<int>(chunk)),
-                                    .fused = fused,
-                                    .tensor_ranks = t.mesh.size(Axis::tensor),
-                                    .context_ranks = t.mesh.size(Axis::context)},
-                                   platform.backend, sizes));
-  return stages;
-}
+// What a pipeline rank must have room for.
+struct PipelineNeeds {
+  std::vector<SlotCount> slots;  // by chunk
+  bool fused = false;            // some backward is not split
+  std::int64_t groups_per_run = 1;
+  int buffers = 0;
+};
 
 // Where a run is longer than one microbatch, all blocks of a stage hold gradients during it.
-std::int64_t groups_per_run(const Training& t, const Timeline& timeline, int run_length) {
-  std::int64_t most = 1;
-  if (longest_run(timeline, run_length) > 1)
-    for (const StagePart& part : t.parts) most = std::max(most, part.blocks());
-  return most;
+void add_needs(const PipelineSchedule& schedule, const Training& t, PipelineNeeds& needs) {
+  const Timeline& timeline = schedule.timelines[static_cast<std::size_t>(t.at.pipeline)];
+  for (std::size_t chunk = 0; chunk < t.parts.size(); ++chunk) {
+    const SlotCount count = count_slots(timeline, static_cast<int>(chunk));
+    SlotCount& most = needs.slots[chunk];
+    most = {.saved = std::max(most.saved, count.saved), .weight = std::max(most.weight, count.weight)};
+    if (longest_run(timeline, schedule.run_length) > 1)
+      needs.groups_per_run = std::max(needs.groups_per_run, t.parts[chunk].blocks());
+  }
+  for (const Action& action : timeline) needs.fused |= action.kind == ActionKind::backward;
+  needs.buffers = std::max(needs.buffers, program_of(schedule, t.at.pipeline).buffers);
 }
 
-void add_groups(Training& t, const Platform& platform, const PipelineSchedule& schedule) {
-  const Timeline& timeline = schedule.timelines[static_cast<std::size_t>(t.at.pipeline)];
+// For any of the schedules; more microbatches do not always need more.
+PipelineNeeds needs_of(std::span<const PipelineSchedule> schedules, const Training& t) {
+  PipelineNeeds needs{.slots = std::vector<SlotCount>(t.parts.size()),
+                      .buffers = t.placement.stages() > 1 ? 2 : 0};
+  for (const PipelineSchedule& schedule : schedules) add_needs(schedule, t, needs);
+  return needs;
+}
+
+void add_groups(Training& t, const Platform& platform, const PipelineNeeds& needs) {
   Memory& device = platform.backend.memory();
   t.groups = std::make_unique<ParameterGroups>(
       device, *t.connections.group, *t.connections.replicate,
@@ -171,45 +177,58 @@ void add_groups(Training& t, const Platform& platform, const PipelineSchedule& s
                                                        .shards = t.mesh.group_shards()}),
                              .compute = dtype_named(t.config.train.dtype),
                              .zero = zero_numbered(t.config.parallel.zero),
-                             .groups_per_run = groups_per_run(t, timeline, schedule.run_length)});
+                             .groups_per_run = needs.groups_per_run});
   const bool shares = t.config.model.tie_word_embeddings && t.connections.tied->size() > 1;
   t.shared_gradients =
       std::make_unique<SharedGradients>(device, t.table, *t.groups, t.connections, shares ? 0 : -1);
 }
 
-void add_stages(Training& t, const Platform& platform, const PipelineSchedule& schedule, std::int64_t tokens,
-                std::span<const std::int64_t> sizes) {
-  const Timeline& timeline = schedule.timelines[static_cast<std::size_t>(t.at.pipeline)];
-  const std::vector<StageSizes> measured = measure_stages(t, platform, timeline, tokens, sizes);
+// What is fed: the largest microbatch, and the other sizes that the backend is prepared for, in tokens.
+struct Fed {
+  std::int64_t tokens = 0;
+  std::vector<std::int64_t> sizes;
+};
+
+// The stages, and the scratch that the largest of them needs.
+void add_stages(Training& t, const Platform& platform, const PipelineNeeds& needs, const Fed& fed) {
   Memory& device = platform.backend.memory();
   const std::vector<int> groups = groups_of(t.config.model, t.parts);
   std::int64_t scratch = 0;
-  std::vector<Stage*> stages;
   for (std::size_t chunk = 0; chunk < t.parts.size(); ++chunk) {
-    scratch = std::max(scratch, measured[chunk].scratch_bytes);
-    t.stages.push_back(std::make_unique<LlamaStage>(device, stage_options(t, t.parts[chunk], tokens),
-                                                    measured[chunk], groups, *t.groups, *t.regions));
-    stages.push_back(t.stages.back().get());
+    const StageOptions options = stage_options(t, t.parts[chunk], fed.tokens);
+    const StageSizes sizes = measure_stage({.options = options,
+                                            .slots = needs.slots[chunk],
+                                            .fused = needs.fused,
+                                            .tensor_ranks = t.mesh.size(Axis::tensor),
+                                            .context_ranks = t.mesh.size(Axis::context)},
+                                           platform.backend, fed.sizes);
+    scratch = std::max(scratch, sizes.scratch_bytes);
+    t.stages.push_back(std::make_unique<LlamaStage>(device, options, sizes, groups, *t.groups, *t.regions));
   }
   t.scratch_buffer = Buffer(device, scratch, MemoryCategory::scratch);
   t.scratch = Arena(t.scratch_buffer, device.device());
-  const StageOptions options = stage_options(t, t.parts.front(), tokens);
-  const int least_buffers = t.placement.stages() > 1 ? 2 : 0;
+}
+
+void add_pipeline(Training& t, const Platform& platform, const PipelineNeeds& needs, const Fed& fed) {
+  const StageOptions options = stage_options(t, t.parts.front(), fed.tokens);
+  std::vector<Stage*> stages;
+  for (const auto& stage : t.stages) stages.push_back(stage.get());
   t.pipeline = std::make_unique<PipelineExecutor>(
-      device, *t.connections.pipeline,
-      PipelineExecutor::Options{
-          .buffers = std::max(least_buffers, program_of(schedule, t.at.pipeline).buffers),
-          .tokens = t.regions->tensor.shard_tokens(options.max_tokens),
-          .hidden = t.config.model.hidden_size,
-          .compute = options.compute},
+      platform.backend.memory(), *t.connections.pipeline,
+      PipelineExecutor::Options{.buffers = needs.buffers,
+                                .tokens = t.regions->tensor.shard_tokens(options.max_tokens),
+                                .hidden = t.config.model.hidden_size,
+                                .compute = options.compute},
       std::move(stages));
 }
 
 // The model of this rank and what moves between ranks, with weights drawn from the seed.
-void add_model(Training& t, const Platform& platform, const PipelineSchedule& schedule, std::int64_t tokens,
-               std::span<const std::int64_t> sizes) {
-  add_groups(t, platform, schedule);
-  add_stages(t, platform, schedule, tokens, sizes);
+void add_model(Training& t, const Platform& platform, std::span<const PipelineSchedule> schedules,
+               const Fed& fed) {
+  const PipelineNeeds needs = needs_of(schedules, t);
+  add_groups(t, platform, needs);
+  add_stages(t, platform, needs, fed);
+  add_pipeline(t, platform, needs, fed);
   t.numbers_buffer = Buffer(platform.backend.memory(), 2 * Arena::kAlignment, MemoryCategory::scratch);
   initialise({platform.backend, t.scratch}, t.table, *t.groups,
              static_cast<std::uint64_t>(t.config.run.seed));
@@ -228,14 +247,15 @@ void add_model(Training& t, const Platform& platform, const PipelineSchedule& sc
 //  5. parameter groups and stages are allocated, then masters are drawn (a checkpoint overwrites them: launch/
 //     decides).
 std::unique_ptr<Training> build_training(const Config& config, const Platform& platform) {
-  const PipelineSchedule schedule =
-      schedule_of(config, platform.files, most_microbatches(config, mesh_of(config, platform.world.size())));
-  auto t = start(config, platform, schedule);
+  const std::vector<PipelineSchedule> schedules =
+      schedules_of(config, platform.files, mesh_of(config, platform.world.size()));
+  auto t = start(config, platform, schedules.front().placement);
   t->sources = open_sources(config, platform.files);
   t->holdout_source = open_holdout(config, platform.files);
   t->loader = std::make_unique<Loader>(platform.host, loader_options(*t, platform.faults));
   t->holdout = make_holdout(*t, platform.host);
-  add_model(*t, platform, schedule, t->loader->max_microbatch_tokens(), t->loader->microbatch_sizes());
+  add_model(*t, platform, schedules,
+            {.tokens = t->loader->max_microbatch_tokens(), .sizes = t->loader->microbatch_sizes()});
   return t;
 }
 
@@ -243,10 +263,10 @@ std::unique_ptr<Training> build_inference(const Config& config, const Platform& 
   Config alone = config;  // every rank has the whole model; rows are dealt to all
   alone.parallel = {.zero = config.parallel.zero};
   const PipelineSchedule schedule = schedule_of(alone, platform.files, 1);
-  auto t = start(alone, platform, schedule);
+  auto t = start(alone, platform, schedule.placement);
   t->holdout_source = open_holdout(alone, platform.files);
   t->holdout = make_holdout(*t, platform.host);
-  add_model(*t, platform, schedule, alone.train.sequence_length, {});
+  add_model(*t, platform, {&schedule, 1}, {.tokens = alone.train.sequence_length, .sizes = {}});
   return t;
 }
 

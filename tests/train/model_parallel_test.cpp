@@ -139,4 +139,18 @@ TEST_CASE("as many microbatches are in flight as the schedule was counted to hav
     }
 }
 
+TEST_CASE("a phase with fewer microbatches, which need more buffers, trains as on one rank") {
+  Config config = parallel_config();
+  config.train.microbatch_sequences = 1;
+  config.train.batch_tokens = 16 * 10;
+  config.train.steps = 4;
+  config.phases = {{.from_tokens = 16 * 20, .batch_tokens = 16 * 9}};
+  const RunResult reference = train_locally(on(config, {}), 1);
+  for (const int pipeline : {1, 2})
+    check_equal(
+        train_locally(on(config, {.pipeline = pipeline, .schedule = "interleaved", .virtual_stages = 2}),
+                      pipeline),
+        reference);
+}
+
 }  // namespace drover::testing
