@@ -12,7 +12,10 @@ DROVER = os.environ["DROVER_BIN"]
 SOURCE = pathlib.Path(os.environ["DROVER_SOURCE_DIR"])
 MPIRUN = os.environ.get("DROVER_MPIRUN", "").split()
 CONFIG = str(SOURCE / "configs" / "verify.yaml")
+KV = str(SOURCE / "configs" / "verify_kv.yaml")
 LAYOUTS = "tp1,shard2:zero3,pp2:zb-v,tp2.cp2:zero1"
+PROCESS_LAYOUTS = ("tp2,cp2,pp2:zb-h1,rep2,tp2.cp2,tp2.pp2:interleaved,cp2.pp2:zb-v,tp4:zero3,shard2.rep2:zero1,pp4:gpipe,"
+                   "tp2.shard2:zero2,cp2.shard2:zero3")
 
 
 def run(*arguments, prefix=()):
@@ -76,12 +79,19 @@ def a_subject_that_proves_nothing_is_named():
 
 
 def processes_have_the_bits_of_threads():
-    if not MPIRUN or not MPIRUN[0]:
+    if not MPIRUN or MPIRUN[0].startswith("-"):
+        print("drover-skip: launch/verify.processes: built without MPI", flush=True)
         return
-    local = run(CONFIG, "--layouts", LAYOUTS)
-    processes = run(CONFIG, "--layouts", LAYOUTS, "--comm", "mpi", prefix=[*MPIRUN, "4"])
+    local = run(KV, "--layouts", PROCESS_LAYOUTS)
+    processes = run(KV, "--layouts", PROCESS_LAYOUTS, "--comm", "mpi", prefix=[*MPIRUN, "4"])
     check(processes.returncode == 0, processes)
-    check(len(hashes(local.stdout)) == 4 and hashes(local.stdout) == hashes(processes.stdout), processes)
+    check(len(hashes(local.stdout)) == 12 and hashes(local.stdout) == hashes(processes.stdout), processes)
+
+
+def every_layout_of_up_to_four_ranks_passes():
+    result = run(KV, "--layouts", "all", "--ranks", "1,2,4")
+    check(result.returncode == 0, result)
+    check(result.stdout.splitlines()[-1] == "83 passed, 0 failed, 0 refused", result)
 
 
 def main():
@@ -92,6 +102,7 @@ def main():
         a_planted_fault_is_caught_or_said_not_to_be_exercised,
         a_subject_that_proves_nothing_is_named,
         processes_have_the_bits_of_threads,
+        every_layout_of_up_to_four_ranks_passes,
     ):
         print(test.__name__, flush=True)
         test()
