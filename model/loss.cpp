@@ -70,7 +70,7 @@ void Head::train(const Exec& exec, const Tensor& norm, const Tensor& table, cons
                  const Tensor& loss) const {
   Arena::Scope scope(exec.scratch);
   const Tensor y = normalise(exec, norm, stream, saved.input, saved.rstd);
-  const Tensor dy = region_.take_full(exec.scratch, saved.dy);
+  const Tensor dy = region_.take_partial(exec.scratch, saved.dy);
   for (std::int64_t begin = 0; begin < batch.size(); begin += chunk_tokens()) {
     Arena::Scope chunk_scope(exec.scratch);
     const Chunk chunk = losses(exec, table, batch, y, begin, loss);

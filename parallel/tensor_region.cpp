@@ -60,37 +60,51 @@ void TensorRegion::gather_matmul(const Exec& exec, const GatherMatmul& m) {
   }
 }
 
-Pending TensorRegion::start_scatter(const Exec& exec, const Tensor& partial, const Tensor& shard, int piece) {
+Tensor TensorRegion::take_partial(Arena& arena, const Tensor& shard) const {
+  return size() == 1 ? shard : arena.take(master_dtype(shard.dtype), {shard.dims[0] * size(), shard.dims[1]});
+}
+
+// Where the sum arrives before it is rounded: the shard itself where there is nothing to round.
+Tensor TensorRegion::take_sum(Arena& arena, const Tensor& partial, const Tensor& shard) const {
+  return partial.dtype == shard.dtype ? shard : arena.take(partial.dtype, {shard.dims[0], shard.dims[1]});
+}
+
+Pending TensorRegion::start_scatter(const Exec& exec, const Tensor& partial, const Tensor& sum, int piece) {
   const int n = pieces(partial.dims[0]);
   return tensor_.reduce_scatter(
-      exec, {.in = flat(piece_of(partial, piece, n)), .out = flat(piece_of(shard, piece, n))});
+      exec, {.in = flat(piece_of(partial, piece, n)), .out = flat(piece_of(sum, piece, n))});
+}
+
+void TensorRegion::finish_scatter(const Exec& exec, Pieces& pending, const Tensor& sum, const Tensor& shard) {
+  for (Pending& piece : pending) piece.wait(exec);
+  if (sum.dtype != shard.dtype) ops::copy(exec, {.in = sum, .out = shard});
 }
 
 void TensorRegion::scatter_sum(const Exec& exec, const Tensor& partial, const Tensor& shard) {
+  Arena::Scope scope(exec.scratch);
+  const Tensor sum = take_sum(exec.scratch, partial, shard);
   Pieces pending;
   for (int p = 0; p < pieces(partial.dims[0]); ++p)
-    pending[static_cast<std::size_t>(p)] = start_scatter(exec, partial, shard, p);
-  for (Pending& piece : pending) piece.wait(exec);
+    pending[static_cast<std::size_t>(p)] = start_scatter(exec, partial, sum, p);
+  finish_scatter(exec, pending, sum, shard);
 }
 
 void TensorRegion::matmul_scatter(const Exec& exec, const MatmulScatter& m, FunctionRef<void()> meanwhile) {
   Arena::Scope scope(exec.scratch);
-  const Tensor partial = take_full(exec.scratch, m.shard);
+  const Tensor partial = take_partial(exec.scratch, m.shard), sum = take_sum(exec.scratch, partial, m.shard);
   Pieces pending;
   const int n = pieces(partial.dims[0]);
   for (int p = 0; p < n; ++p) {
-    ops::matmul(
-        exec,
-        {.product = m.product, .a = piece_of(m.in, p, n), .b = m.weight, .out = piece_of(partial, p, n)});
+    const Tensor piece = piece_of(partial, p, n);
+    ops::matmul(exec, {.product = m.product, .a = piece_of(m.in, p, n), .b = m.weight, .out = piece});
     if (m.product == Product::nn && size() > 1 &&
         injects(exec.faults, Fault::input_gradient_not_summed_over_tensor))
-      ops::copy(exec,
-                {.in = piece_of(piece_of(partial, p, n), rank(), size()), .out = piece_of(m.shard, p, n)});
+      ops::copy(exec, {.in = piece_of(piece, rank(), size()), .out = piece_of(sum, p, n)});
     else
-      pending[static_cast<std::size_t>(p)] = start_scatter(exec, partial, m.shard, p);
+      pending[static_cast<std::size_t>(p)] = start_scatter(exec, partial, sum, p);
   }
   meanwhile();
-  for (Pending& piece : pending) piece.wait(exec);
+  finish_scatter(exec, pending, sum, m.shard);
 }
 
 void TensorRegion::gather_parts(const Exec& exec, const Tensor& in, const Tensor& out) {

@@ -9,7 +9,8 @@
 // Piece p of n is tokens [p N / n, (p + 1) N / n), of which rank t's shard holds the t-th part; so a shard is n
 // runs of tokens, gathers and scatters need no copies, and the order of tokens in `full` is that of the microbatch.
 //
-// Bits depend on N and TP alone: scatter_sum adds in rank order. A rank alone (TP = 1) obeys the same verbs; `full`
+// Partial results of products are kept, sent and added in master dtype and rounded once, as a rank alone rounds its
+// product. Bits depend on N and TP alone: sums are in rank order. A rank alone (TP = 1) obeys the same verbs; `full`
 // is then the shard itself.
 #pragma once
 
@@ -43,7 +44,9 @@ class TensorRegion {
   };
   void gather_matmul(const Exec&, const GatherMatmul&);
 
-  // shard = this rank's tokens of the sum over ranks of their partial [N, D].
+  // Room for a rank's part of a sum [N, D], master dtype: the shard itself on a rank alone.
+  Tensor take_partial(Arena& arena, const Tensor& shard) const;
+  // shard = this rank's tokens of the sum over ranks of their partial [N, D], whose dtype is the shard's or master.
   void scatter_sum(const Exec&, const Tensor& partial, const Tensor& shard);
   // shard = scatter_sum(in [N, k] x weight); `meanwhile` is computed while the last pieces travel.
   struct MatmulScatter {
@@ -65,7 +68,9 @@ class TensorRegion {
 
   int pieces(std::int64_t tokens) const;
   void start_gather(const Exec&, const Tensor& shard, const Tensor& full, Pieces& pending);
-  Pending start_scatter(const Exec&, const Tensor& partial, const Tensor& shard, int piece);
+  Tensor take_sum(Arena& arena, const Tensor& partial, const Tensor& shard) const;
+  Pending start_scatter(const Exec&, const Tensor& partial, const Tensor& sum, int piece);
+  static void finish_scatter(const Exec&, Pieces& pending, const Tensor& sum, const Tensor& shard);
 
   Communicator& tensor_;
 };

@@ -135,7 +135,7 @@ TEST_CASE("float32 layouts pass by their tolerances") {
 }
 
 TEST_CASE("bfloat16 layouts pass by their tolerances") {
-  check_passes("bfloat16", "tp1,shard3:zero1,pp2:zb-v,shard2.rep2:zero3");
+  check_passes("bfloat16", "tp1,tp2,cp2,shard3:zero1,tp2.cp2.pp2:zb-v,shard2.rep2:zero3");
 }
 
 TEST_CASE("two ranks record the traffic, balance and memory of a layout, and the hash of a checkpoint") {
