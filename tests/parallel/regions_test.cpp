@@ -8,6 +8,7 @@
 #include "parallel/context_region.h"
 #include "parallel/local_comm.h"
 #include "parallel/tensor_region.h"
+#include "tests/support/rank_checks.h"
 #include "tests/support/test_support.h"
 
 namespace drover {
@@ -43,6 +44,7 @@ TEST_CASE("a product beside a gather or a scatter is the product of the whole, f
       INFO(tokens << " tokens on " << ranks << " tensor ranks");
       std::vector<double> weight = numbers(kOut * kDim, 1);
       std::vector<std::vector<double>> returned(static_cast<std::size_t>(ranks));
+      testing::RankChecks checks;
       run_local_ranks(ranks, [&](Communicator& world) {
         Machine m;
         TensorRegion region(world);
@@ -58,7 +60,7 @@ TEST_CASE("a product beside a gather or a scatter is the product of the whole, f
         ops::matmul(
             m.exec,
             {.product = Product::nt, .a = full, .b = matrix(weight, kDim), .out = matrix(product, kOut)});
-        CHECK(out == product);
+        checks.that(out == product, "the product beside a gather");
         // Every rank's partial is the same product: the sum is `ranks` times this rank's tokens of it.
         std::vector<double>& sum = returned[static_cast<std::size_t>(world.rank())];
         sum.resize(static_cast<std::size_t>(mine * kDim));
@@ -67,7 +69,7 @@ TEST_CASE("a product beside a gather or a scatter is the product of the whole, f
             m.exec,
             {.product = Product::nn, .in = y, .weight = matrix(weight, kDim), .shard = matrix(sum, kDim)},
             [&] { ++meanwhile; });
-        CHECK(meanwhile == 1);
+        checks.that(meanwhile == 1, "meanwhile runs once");
         std::vector<double> expected(static_cast<std::size_t>(tokens * kDim)), again = expected;
         ops::matmul(
             m.exec,
@@ -75,17 +77,19 @@ TEST_CASE("a product beside a gather or a scatter is the product of the whole, f
         if (ranks > 1) {
           region.gather(m.exec, matrix(sum, kDim), matrix(again, kDim));
           for (std::size_t i = 0; i < again.size(); ++i)
-            CHECK(again[i] == Approx(ranks * expected[i]).margin(1e-12));
+            checks.that(std::abs(again[i] - ranks * expected[i]) < 1e-12, "the sum of a scatter");
         } else {
-          CHECK(sum == expected);
+          checks.that(sum == expected, "the product of a rank alone");
         }
       });
+      CHECK(checks.first_failure() == "");
     }
 }
 
 TEST_CASE("keys and values of all context ranks come in document order, and their gradients go home") {
   constexpr std::int64_t kTokens = 5, kHeads = 4, kSize = 2;
-  for (const int ranks : {1, 2, 3})
+  for (const int ranks : {1, 2, 3}) {
+    testing::RankChecks checks;
     run_local_ranks(ranks, [&](Communicator& world) {
       Machine m;
       ContextRegion region(world);
@@ -115,17 +119,19 @@ TEST_CASE("keys and values of all context ranks come in document order, and thei
       };
       auto gathering = region.start_gather(m.exec, heads(k), heads(v));
       const int groups = region.groups(kHeads);
-      CHECK(groups == (ranks == 1 ? 1 : 4));
+      checks.that(groups == (ranks == 1 ? 1 : 4), "groups");
       const std::int64_t per_group = kHeads / groups;
       for (int group = 0; group < groups; ++group) {
         const auto [gk, gv] = region.finish_gather(m.exec, gathering, group, keys);
-        REQUIRE(gk.dims[0] == all);
-        REQUIRE(gk.dims[1] == per_group);
+        checks.that(gk.dims[0] == all, "keys of all ranks");
+        checks.that(gk.dims[1] == per_group, "heads of a group");
         const Tensor gradients = m.scratch.take(DType::float64, {all, 2 * per_group, kSize});
         for (std::int64_t key = 0; key < all; ++key)
           for (std::int64_t c = 0; c < per_group * kSize; ++c) {
-            CHECK(gk.as<double>()[key * gk.strides[0] + c] == k_of(key, group * per_group * kSize + c));
-            CHECK(gv.as<double>()[key * gv.strides[0] + c] == -k_of(key, group * per_group * kSize + c));
+            checks.that(gk.as<double>()[key * gk.strides[0] + c] == k_of(key, group * per_group * kSize + c),
+                        "keys in document order");
+            checks.that(gv.as<double>()[key * gv.strides[0] + c] == -k_of(key, group * per_group * kSize + c),
+                        "values in document order");
             gradients.as<double>()[key * 2 * per_group * kSize + c] = k_of(key, c) * (world.rank() + 1);
             gradients.as<double>()[(key * 2 + 1) * per_group * kSize + c] = 1;
           }
@@ -135,11 +141,13 @@ TEST_CASE("keys and values of all context ranks come in document order, and thei
         for (std::int64_t i = 0; i < kTokens; ++i)
           for (std::int64_t c = 0; c < per_group * kSize; ++c) {
             const double* row = scattering.local.as<double>() + i * 2 * per_group * kSize;
-            CHECK(row[c] == factor * k_of(i * ranks + world.rank(), c));
-            CHECK(row[per_group * kSize + c] == ranks);
+            checks.that(row[c] == factor * k_of(i * ranks + world.rank(), c), "gradients of keys");
+            checks.that(row[per_group * kSize + c] == ranks, "gradients of values");
           }
       }
     });
+    CHECK(checks.first_failure() == "");
+  }
 }
 
 }  // namespace drover

@@ -1,5 +1,6 @@
 // Tensor, context and pipeline ranks train what one rank trains, alone and together.
 #include "tests/support/local_training.h"
+#include "tests/support/rank_checks.h"
 #include "tests/support/test_support.h"
 
 namespace drover::testing {
@@ -123,6 +124,7 @@ TEST_CASE("as many microbatches are in flight as the schedule was counted to hav
     for (const int pipeline : {1, 2}) {
       INFO(schedule << " on " << pipeline);
       config.parallel = {.pipeline = pipeline, .schedule = schedule, .virtual_stages = stages};
+      RankChecks checks;
       run_local_ranks(pipeline, [&](Communicator& world) {
         PosixFileSystem files;
         HostMemory memory;
@@ -133,9 +135,11 @@ TEST_CASE("as many microbatches are in flight as the schedule was counted to hav
         const PipelineSchedule counted = schedule_of(config, files, 12);
         const Timeline& timeline = counted.timelines[static_cast<std::size_t>(world.rank())];
         for (int chunk = 0; chunk < stages; ++chunk)
-          CHECK((training->stages[static_cast<std::size_t>(chunk)]->most_in_flight() ==
-                 count_slots(timeline, chunk)));
+          checks.that(training->stages[static_cast<std::size_t>(chunk)]->most_in_flight() ==
+                          count_slots(timeline, chunk),
+                      cat("rank ", world.rank(), ", chunk ", chunk));
       });
+      CHECK(checks.first_failure() == "");
     }
 }
 
