@@ -6,7 +6,6 @@
 #include <memory>
 #include <optional>
 
-#include "data/assignment.h"
 #include "launch/commands.h"
 #include "launch/run_config.h"
 #include "parallel/schedule_csv.h"
@@ -50,10 +49,7 @@ constexpr std::int64_t kMostFileBytes = 64 << 20;
 
 // Of one data-parallel rank. Phases with other batches have other numbers; the first is drawn.
 int microbatches_of_first_phase(const Config& config, const Mesh& mesh) {
-  std::vector<std::int64_t> counts;
-  for (const Phase& phase : sampler_phases(config))
-    counts.push_back(microbatches_of(phase.rows(), mesh.data_ranks(),
-                                     static_cast<int>(config.train.microbatch_sequences)));
+  const std::vector<std::int64_t> counts = microbatches_of_phases(config, mesh);
   const std::int64_t most = *std::max_element(counts.begin(), counts.end());
   if (most > counts[0])
     std::printf("the first phase, of %d microbatches; later ones have up to %d (--microbatches)\n\n",

@@ -138,7 +138,7 @@ void LlamaStage::end_stream(const Exec& exec, const Residual& stream, const Tens
   ops::combine(exec, {.parts = parts, .out = flat(out)});
 }
 
-// Calls verb(norm weight, output table, group whose gradient is the table's) with the head's weights there.
+// Calls verb(norm weight, output table) with the head's weights there.
 template <class Verb>
 void LlamaStage::with_head(const Exec& exec, Verb verb) {
   const HeadWeights head = head_view(groups_.layout(index_.head), groups_.use(exec, index_.head));

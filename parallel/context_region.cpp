@@ -7,7 +7,6 @@ namespace drover {
 
 namespace {
 
-Tensor flat(const Tensor& x) { return x.view({x.numel()}); }
 Tensor rows_of(const Tensor& x) { return x.view({x.dims[0], x.dims[1] * x.dims[2]}); }
 
 // out[i] = in[order[i]], rows of all heads: a table look-up like an embedding's.
@@ -38,7 +37,7 @@ ContextRegion::Gathering ContextRegion::start_gather(const Exec& exec, const Ten
     };
     ops::copy(exec, {.in = part(k, g * heads), .out = part(mine, 0)});
     ops::copy(exec, {.in = part(v, g * heads), .out = part(mine, heads)});
-    group.pending = context_.all_gather(exec, {.in = flat(mine), .out = flat(group.gathered)});
+    group.pending = context_.all_gather(exec, {.in = mine, .out = group.gathered});
   }
   return gathering;
 }
@@ -62,8 +61,7 @@ ContextRegion::Scattering ContextRegion::start_scatter(const Exec& exec, const T
   const Tensor local = exec.scratch.take(gradients.dtype, {tokens / size(), heads, size_of_head});
   const bool swaps = injects(exec.faults, Fault::pieces_swapped_in_backward);
   reorder(exec, gradients, swaps ? order.key_order : order.gathered_order, gathered);
-  return {.local = local,
-          .pending = context_.reduce_scatter(exec, {.in = flat(gathered), .out = flat(local)})};
+  return {.local = local, .pending = context_.reduce_scatter(exec, {.in = gathered, .out = local})};
 }
 
 }  // namespace drover

@@ -41,9 +41,9 @@ void PipelineExecutor::compute(const Exec& exec, const ProgramStep& step, RunPar
 void PipelineExecutor::start_message(const Exec& exec, const ProgramStep& step) {
   const std::int64_t tokens = stages_.front()->hand_over_tokens(step.microbatch);
   if (tokens == 0) return;
-  const Tensor rows = buffer(step.buffer, tokens), flat = rows.view({rows.numel()});
-  pending(step.buffer) = step.kind == StepKind::send ? pipeline_.send(exec, flat, step.peer)
-                                                     : pipeline_.recv(exec, flat, step.peer);
+  const Tensor rows = buffer(step.buffer, tokens);
+  pending(step.buffer) = step.kind == StepKind::send ? pipeline_.send(exec, rows, step.peer)
+                                                     : pipeline_.recv(exec, rows, step.peer);
 }
 
 void PipelineExecutor::run(const Exec& exec, const PipelineProgram& program,
@@ -71,12 +71,11 @@ void PipelineExecutor::evaluate(const Exec& exec, const Placement& placement, st
     if (placement.at(stage).rank != rank) continue;
     const Tensor in = stage == 0 ? Tensor{} : buffer(stage % 2, tokens),
                  out = stage == last ? Tensor{} : buffer((stage + 1) % 2, tokens);
-    const auto message = [&](const Tensor& rows) { return rows.view({rows.numel()}); };
     const bool receives = stage > 0 && placement.at(stage - 1).rank != rank;
     const bool sends = stage < last && placement.at(stage + 1).rank != rank;
-    if (receives && tokens > 0) pipeline_.recv(exec, message(in), placement.at(stage - 1).rank).wait(exec);
+    if (receives && tokens > 0) pipeline_.recv(exec, in, placement.at(stage - 1).rank).wait(exec);
     verb(placement.at(stage).chunk, {.in = in, .out = out});
-    if (sends && tokens > 0) pipeline_.send(exec, message(out), placement.at(stage + 1).rank).wait(exec);
+    if (sends && tokens > 0) pipeline_.send(exec, out, placement.at(stage + 1).rank).wait(exec);
   }
 }
 

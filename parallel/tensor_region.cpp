@@ -13,8 +13,6 @@ Tensor piece_of(const Tensor& x, int piece, int pieces) {
   return x.slice(0, piece * rows, (piece + 1) * rows);
 }
 
-Tensor flat(const Tensor& x) { return x.view({x.numel()}); }
-
 }  // namespace
 
 // As many as leave each product enough rows to run at full speed.
@@ -39,7 +37,7 @@ void TensorRegion::start_gather(const Exec& exec, const Tensor& shard, const Ten
   const int n = pieces(full.dims[0]);
   for (int p = 0; p < n; ++p)
     pending[static_cast<std::size_t>(p)] =
-        tensor_.all_gather(exec, {.in = flat(piece_of(shard, p, n)), .out = flat(piece_of(full, p, n))});
+        tensor_.all_gather(exec, {.in = piece_of(shard, p, n), .out = piece_of(full, p, n)});
 }
 
 void TensorRegion::gather(const Exec& exec, const Tensor& shard, const Tensor& full) {
@@ -71,8 +69,7 @@ Tensor TensorRegion::take_sum(Arena& arena, const Tensor& partial, const Tensor&
 
 Pending TensorRegion::start_scatter(const Exec& exec, const Tensor& partial, const Tensor& sum, int piece) {
   const int n = pieces(partial.dims[0]);
-  return tensor_.reduce_scatter(
-      exec, {.in = flat(piece_of(partial, piece, n)), .out = flat(piece_of(sum, piece, n))});
+  return tensor_.reduce_scatter(exec, {.in = piece_of(partial, piece, n), .out = piece_of(sum, piece, n)});
 }
 
 void TensorRegion::finish_scatter(const Exec& exec, Pieces& pending, const Tensor& sum, const Tensor& shard) {
@@ -108,7 +105,7 @@ void TensorRegion::matmul_scatter(const Exec& exec, const MatmulScatter& m, Func
 }
 
 void TensorRegion::gather_parts(const Exec& exec, const Tensor& in, const Tensor& out) {
-  tensor_.all_gather(exec, {.in = in, .out = out.view({out.numel()})}).wait(exec);
+  tensor_.all_gather(exec, {.in = in, .out = out}).wait(exec);
 }
 
 }  // namespace drover

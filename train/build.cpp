@@ -1,7 +1,6 @@
 #include <algorithm>
 #include <set>
 
-#include "data/assignment.h"
 #include "model/initialise.h"
 #include "optim/schedule.h"
 #include "train/training.h"
@@ -82,12 +81,10 @@ namespace {
 
 // One for every number of microbatches that a step of some phase has.
 std::vector<PipelineSchedule> schedules_of(const Config& config, FileSystem& files, const Mesh& mesh) {
-  std::set<std::int64_t> counts;
-  for (const Phase& phase : sampler_phases(config))
-    counts.insert(microbatches_of(phase.rows(), mesh.data_ranks(),
-                                  static_cast<int>(config.train.microbatch_sequences)));
+  const std::vector<std::int64_t> counts = microbatches_of_phases(config, mesh);
   std::vector<PipelineSchedule> schedules;
-  for (const std::int64_t count : counts) schedules.push_back(schedule_of(config, files, count));
+  for (const std::int64_t count : std::set(counts.begin(), counts.end()))
+    schedules.push_back(schedule_of(config, files, count));
   return schedules;
 }
 
@@ -156,7 +153,6 @@ void add_needs(const PipelineSchedule& schedule, const Training& t, PipelineNeed
       needs.groups_per_run = std::max(needs.groups_per_run, t.parts[chunk].blocks());
   }
   for (const Action& action : timeline) needs.fused |= action.kind == ActionKind::backward;
-  needs.buffers = std::max(needs.buffers, program_of(schedule, t.at.pipeline).buffers);
 }
 
 // For any of the schedules; more microbatches do not always need more.
@@ -164,7 +160,19 @@ PipelineNeeds needs_of(std::span<const PipelineSchedule> schedules, const Traini
   PipelineNeeds needs{.slots = std::vector<SlotCount>(t.parts.size()),
                       .buffers = t.placement.stages() > 1 ? 2 : 0};
   for (const PipelineSchedule& schedule : schedules) add_needs(schedule, t, needs);
+  for (const StepProgram& program : t.programs)
+    needs.buffers = std::max(needs.buffers, program.steps.buffers);
   return needs;
+}
+
+std::vector<StepProgram> programs_for(std::span<const PipelineSchedule> schedules, int rank) {
+  std::vector<StepProgram> programs;
+  for (const PipelineSchedule& schedule : schedules)
+    programs.push_back(
+        {.microbatches = schedule.microbatches,
+         .steps = program_of(schedule, rank),
+         .run_ends = run_ends(schedule.timelines[static_cast<std::size_t>(rank)], schedule.run_length)});
+  return programs;
 }
 
 void add_groups(Training& t, const Platform& platform, const PipelineNeeds& needs) {
@@ -225,6 +233,7 @@ void add_pipeline(Training& t, const Platform& platform, const PipelineNeeds& ne
 // The model of this rank and what moves between ranks, with weights drawn from the seed.
 void add_model(Training& t, const Platform& platform, std::span<const PipelineSchedule> schedules,
                const Fed& fed) {
+  t.programs = programs_for(schedules, t.at.pipeline);
   const PipelineNeeds needs = needs_of(schedules, t);
   add_groups(t, platform, needs);
   add_stages(t, platform, needs, fed);

@@ -1,6 +1,7 @@
 // From the configuration to the values the parts want: steps, phases, sources.
 #include <algorithm>
 
+#include "data/assignment.h"
 #include "data/token_store.h"
 #include "parallel/schedule_layers.h"
 #include "train/training.h"
@@ -146,6 +147,14 @@ PipelineSchedule schedule_of(const Config& config, FileSystem& files, std::int64
   options.microbatches = static_cast<int>(microbatches);
   if (!options.csv_path.empty()) options.csv = read_text(files, options.csv_path, kMostScheduleBytes);
   return make_schedule(options);
+}
+
+std::vector<std::int64_t> microbatches_of_phases(const Config& config, const Mesh& mesh) {
+  std::vector<std::int64_t> counts;
+  for (const Phase& phase : sampler_phases(config))
+    counts.push_back(microbatches_of(phase.rows(), mesh.data_ranks(),
+                                     static_cast<int>(config.train.microbatch_sequences)));
+  return counts;
 }
 
 std::vector<int> blocks_of_stages(const Config& config, int stages) {

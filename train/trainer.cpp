@@ -1,5 +1,6 @@
 #include "train/trainer.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "core/fault.h"
@@ -22,18 +23,13 @@ Tensor Trainer::integer_numbers() const {
 }
 
 void Trainer::run_microbatches(const StepBatch& batch) {
-  const auto microbatches = static_cast<std::int64_t>(batch.microbatches.size());
-  if (microbatches != program_.microbatches) {
-    const PipelineSchedule schedule = schedule_of(t_.config, platform_.files, microbatches);
-    const int rank = t_.at.pipeline;
-    program_ = {
-        .microbatches = microbatches,
-        .steps = program_of(schedule, rank),
-        .run_ends = run_ends(schedule.timelines[static_cast<std::size_t>(rank)], schedule.run_length)};
-  }
+  const auto program = std::find_if(t_.programs.begin(), t_.programs.end(), [&](const StepProgram& of) {
+    return of.microbatches == std::ssize(batch.microbatches);
+  });
+  DROVER_CHECK(program != t_.programs.end(), "no program for ", batch.microbatches.size(), " microbatches");
   t_.groups->begin_step(exec_);
   for (const auto& stage : t_.stages) stage->begin_step(exec_, batch.microbatches);
-  t_.pipeline->run(exec_, program_.steps, program_.run_ends);
+  t_.pipeline->run(exec_, program->steps, program->run_ends);
   t_.groups->finish_gradients(exec_);
   t_.shared_gradients->sum(exec_);
 }

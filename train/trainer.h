@@ -81,13 +81,6 @@ class Trainer {
   Training& t_;
   Platform platform_;
   Exec exec_;
-  // Of the pipeline, for the number of microbatches that the last step had.
-  struct Program {
-    std::int64_t microbatches = -1;
-    PipelineProgram steps;
-    std::vector<std::uint8_t> run_ends;
-  };
-  Program program_;
   std::int64_t completed_ = 0, own_attended_pairs_ = 0;
 };
 

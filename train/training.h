@@ -26,6 +26,13 @@ struct Platform {
   FaultInjection* faults = nullptr;  // core/fault.h; null: none is planted
 };
 
+// What this rank's pipeline does in a step of so many microbatches.
+struct StepProgram {
+  std::int64_t microbatches = 0;
+  PipelineProgram steps;
+  std::vector<std::uint8_t> run_ends;  // by compute step
+};
+
 // Members are in order of construction; later ones refer to earlier ones.
 struct Training {
   Config config;
@@ -47,7 +54,8 @@ struct Training {
   Arena scratch;
   std::vector<std::unique_ptr<LlamaStage>> stages;  // by chunk
   std::unique_ptr<PipelineExecutor> pipeline;
-  Buffer numbers_buffer;  // the scalars that ranks add up in a step
+  std::vector<StepProgram> programs;  // for every number of microbatches that a step can have
+  Buffer numbers_buffer;              // the scalars that ranks add up in a step
 };
 
 // Composes all of the above for this rank, weights initialised from the seed, positioned before step 0.
@@ -62,6 +70,8 @@ std::unique_ptr<Training> build_inference(const Config& config, const Platform& 
 // stage, where the head costs as many as it has their multiplications and the embedding, which has none, nothing.
 ScheduleOptions schedule_options(const ParallelConfig& parallel);
 PipelineSchedule schedule_of(const Config& config, FileSystem& files, std::int64_t microbatches);
+std::vector<std::int64_t> microbatches_of_phases(const Config& config,
+                                                 const Mesh& mesh);  // on each data rank
 std::vector<int> blocks_of_stages(const Config& config, int stages);
 
 // The grid that the configuration makes of so many ranks. Error{usage} for one that cannot be run.
