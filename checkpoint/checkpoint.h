@@ -14,6 +14,7 @@
 #include <optional>
 #include <span>
 
+#include "checkpoint/byte_sink.h"
 #include "checkpoint/state.h"
 #include "core/filesystem.h"
 #include "parallel/communicator.h"
@@ -25,6 +26,8 @@ struct SaveCheckpoint {
   std::span<const StateEntry> entries;  // of this rank; the union over ranks covers each tensor exactly once
   RunState state;                       // equal on all ranks
   int keep = 3;                         // newest checkpoints to keep after the commit; 0 keeps all
+  // If set, entries have no memory and this hands over their bytes (ShardContents::streamed in shard_file.h).
+  std::function<void(std::size_t index, ByteSink sink)> streamed = {};
 };
 // Collective over `world`. Returns the committed directory. A failure on any rank (full disk, ...) is Error
 // on every rank and leaves the older checkpoints and LATEST as they were.

@@ -7,6 +7,7 @@
 #include <tuple>
 
 #include "checkpoint/manifest.h"
+#include "checkpoint/new_folder.h"
 
 namespace drover {
 namespace {
@@ -117,11 +118,7 @@ void commit_checkpoint(FileSystem& files, const std::filesystem::path& folder, s
                        std::string_view manifest) {
   const std::string name = step_name(step);
   const auto partial = folder / partial_name(step);
-  {
-    const auto file = files.open(partial / kManifestName, OpenMode::create);
-    file->write(bytes_of(manifest), 0);
-    file->sync();
-  }
+  write_new_text(files, partial / kManifestName, manifest);
   files.sync_directory(partial);
   const CommittedName aside = replaced_name(step);
   if (files.exists(folder / name)) files.rename(folder / name, folder / aside.name);

@@ -5,6 +5,7 @@
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/directory.h"
 #include "checkpoint/manifest.h"
+#include "checkpoint/new_folder.h"
 #include "checkpoint/shard_file.h"
 
 namespace drover {
@@ -19,17 +20,16 @@ constexpr std::int64_t kRecordNumbers = sizeof(FileRecord) / sizeof(std::int64_t
 static_assert(sizeof(FileRecord) == 32);
 
 FileRecord write_rank(FileSystem& files, const std::filesystem::path& partial, int rank,
-                      std::span<const StateEntry> entries, std::vector<CoveredTensor>& covered) {
-  const RankTable table = write_shard_file(files, partial / shard_name(rank), entries);
+                      const SaveCheckpoint& save, std::vector<CoveredTensor>& covered) {
+  const RankTable table = write_shard_file(files, partial / shard_name(rank),
+                                           {.entries = save.entries, .streamed = save.streamed});
   for (const StoredTensor& tensor : table.tensors) covered.push_back({.tensor = tensor, .covered = {}});
   for (const StoredPiece& piece : table.pieces) {
     CoveredTensor& of = covered[static_cast<std::size_t>(piece.tensor)];
     of.covered.add(piece.box, of.tensor.shape[1]);
   }
   const std::string text = table_text(table);
-  const auto file = files.open(partial / table_name(rank), OpenMode::create);
-  file->write(bytes_of(text), 0);
-  file->sync();
+  write_new_text(files, partial / table_name(rank), text);
   const Digest digest = digest_of(text);
   return {.bytes = table.bytes,
           .table_bytes = static_cast<std::int64_t>(text.size()),
@@ -132,7 +132,7 @@ std::filesystem::path save_checkpoint(FileSystem& files, const Exec& exec, Commu
     FileRecord record;
     std::vector<CoveredTensor> covered;
     agree(exec, world, [&] {
-      if (!save.entries.empty()) record = write_rank(files, partial, rank, save.entries, covered);
+      if (!save.entries.empty()) record = write_rank(files, partial, rank, save, covered);
     });
     Manifest manifest{.state = save.state, .ranks = world.size()};
     manifest.files = gather_files(exec, world, record);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <map>
+#include <optional>
 #include <utility>
 
 #include "core/hdf5.h"
@@ -31,8 +32,9 @@ StoredType stored_type(DType dtype) {
 
 // A run of bytes of the file to be; what lies between is zeros.
 struct Content {
-  std::int64_t offset = 0;
+  std::int64_t offset = 0, size = 0;
   std::span<const std::byte> bytes;
+  std::optional<std::size_t> streamed = {};  // instead of `bytes`: of which entry
 };
 
 // Writes a file from its beginning to its end, with a digest of each extent.
@@ -40,10 +42,17 @@ class DigestingWriter {
  public:
   explicit DigestingWriter(File& file) : file_(file) {}
 
-  // `offset` is not before the end of what was written.
-  void write(const Content& content) {
-    skip_to(content.offset);
-    for (auto left = content.bytes; !left.empty();) {
+  // Zeros up to `offset`, which is not before the end of what was written: left as a hole.
+  void skip_to(std::int64_t offset) {
+    static constexpr std::array<std::byte, 65536> kZeros{};
+    DROVER_CHECK(at_ <= offset, at_, " ", offset);
+    while (at_ < offset) {
+      const std::size_t gap = std::min(kZeros.size(), static_cast<std::size_t>(offset - at_));
+      advance(std::span(kZeros).first(std::min(gap, room())));
+    }
+  }
+  void append(std::span<const std::byte> bytes) {
+    for (auto left = bytes; !left.empty();) {
       const auto now = left.first(std::min(left.size(), room()));
       file_.write(now, at_);
       advance(now);
@@ -66,14 +75,6 @@ class DigestingWriter {
     digests_.push_back(stream_.value());
     stream_.restart();
   }
-  void skip_to(std::int64_t offset) {
-    static constexpr std::array<std::byte, 4096> kZeros{};
-    DROVER_CHECK(at_ <= offset, at_, " ", offset);
-    while (at_ < offset) {
-      const std::size_t gap = std::min(kZeros.size(), static_cast<std::size_t>(offset - at_));
-      advance(std::span(kZeros).first(std::min(gap, room())));
-    }
-  }
 
   File& file_;
   DigestStream stream_;
@@ -84,7 +85,7 @@ class DigestingWriter {
 // Collects what goes into the file: tensors and pieces for the table, datasets for HDF5.
 class ShardLayout {
  public:
-  void add(const StateEntry& entry) {
+  void add(const StateEntry& entry, std::size_t index) {
     if (entry.box.empty()) return;
     check(entry);
     const int tensor = tensor_of(entry);
@@ -99,20 +100,18 @@ class ShardLayout {
                         .dims = dims(rows, columns),
                         .attributes = {{"offset", dims(entry.box.offset[0], entry.box.offset[1])},
                                        {"shape", dims(entry.shape[0], entry.shape[1])}}});
-    bytes.push_back(
-        {static_cast<const std::byte*>(entry.data.data), static_cast<std::size_t>(entry.data.bytes())});
+    entries.push_back(index);
   }
 
   RankTable table;
   std::vector<Hdf5Dataset> datasets;
-  std::vector<std::span<const std::byte>> bytes;  // of each dataset
+  std::vector<std::size_t> entries;  // of each dataset, its number
 
  private:
   static void check(const StateEntry& entry) {
     DROVER_CHECK(is_base_name(entry.name) && is_base_name(entry.slot), entry.name, " ", entry.slot);
     DROVER_CHECK(entry.data.device == DeviceKind::cpu && entry.data.contiguous() &&
-                     entry.data.dtype == entry.dtype && entry.data.numel() == entry.box.numel() &&
-                     entry.data.data != nullptr,
+                     entry.data.dtype == entry.dtype && entry.data.numel() == entry.box.numel(),
                  entry.name, " ", entry.slot, ": ", entry.data.describe(), " for ", describe(entry.box));
     const Box whole{.offset = {0, 0}, .extent = entry.shape};
     DROVER_CHECK(intersect(entry.box, whole) == entry.box, entry.name, ": ", describe(entry.box), " of ",
@@ -137,29 +136,54 @@ class ShardLayout {
   std::vector<int> parts_;  // pieces so far, by tensor
 };
 
+// By place in the file; entries[i] is the number of the entry that dataset i holds.
+std::vector<Content> contents_of(const Hdf5Plan& plan, const ShardContents& contents,
+                                 std::span<const std::size_t> entries) {
+  std::vector<Content> all;
+  for (const Hdf5Run& run : plan.metadata)
+    all.push_back({.offset = run.offset, .size = std::ssize(run.bytes), .bytes = run.bytes});
+  for (std::size_t i = 0; i < entries.size(); ++i) {
+    const Tensor& data = contents.entries[entries[i]].data;
+    Content content{.offset = plan.datasets[i].offset, .size = data.bytes()};
+    if (contents.streamed) {
+      content.streamed = entries[i];
+    } else {
+      DROVER_CHECK(data.data != nullptr, contents.entries[entries[i]].name, " has no memory");
+      content.bytes = {static_cast<const std::byte*>(data.data), static_cast<std::size_t>(data.bytes())};
+    }
+    all.push_back(content);
+  }
+  std::sort(all.begin(), all.end(), [](const Content& a, const Content& b) { return a.offset < b.offset; });
+  return all;
+}
+
+void write(DigestingWriter& writer, const Content& content, const ShardContents& contents) {
+  writer.skip_to(content.offset);
+  if (!content.streamed) return writer.append(content.bytes);
+  std::int64_t left = content.size;
+  contents.streamed(*content.streamed, [&](std::span<const std::byte> piece) {
+    left -= std::ssize(piece);
+    DROVER_CHECK(left >= 0, contents.entries[*content.streamed].name, " has ", -left, " bytes too many");
+    writer.append(piece);
+  });
+}
+
 }  // namespace
 
 RankTable write_shard_file(FileSystem& files, const std::filesystem::path& path,
-                           std::span<const StateEntry> entries) {
+                           const ShardContents& contents) {
   ShardLayout layout;
-  for (const StateEntry& entry : entries) layout.add(entry);
+  for (std::size_t i = 0; i < contents.entries.size(); ++i) layout.add(contents.entries[i], i);
   const std::vector<Hdf5Attribute> attributes{{"format", std::string("drover checkpoint shard")},
                                               {"version", std::int64_t{1}}};
   const Hdf5Plan plan = plan_hdf5(std::move(layout.datasets), attributes);
-
-  std::vector<Content> contents;
-  for (const Hdf5Run& run : plan.metadata) contents.push_back({run.offset, run.bytes});
-  for (std::size_t i = 0; i < layout.bytes.size(); ++i) {
+  for (std::size_t i = 0; i < plan.datasets.size(); ++i)
     layout.table.pieces[i].offset = plan.datasets[i].offset;
-    contents.push_back({plan.datasets[i].offset, layout.bytes[i]});
-  }
-  std::sort(contents.begin(), contents.end(),
-            [](const Content& a, const Content& b) { return a.offset < b.offset; });
 
   const auto file = files.open(path, OpenMode::create);
   file->truncate(plan.bytes);
   DigestingWriter writer(*file);
-  for (const Content& content : contents) writer.write(content);
+  for (const Content& content : contents_of(plan, contents, layout.entries)) write(writer, content, contents);
   layout.table.bytes = plan.bytes;
   layout.table.extents = writer.finish(plan.bytes);
   file->sync();
