@@ -1,0 +1,24 @@
+"""The Python environment that `scripts/setup --interop` makes, for the tests that need it.
+
+A test begins with `interop_environment.enter()`: it goes on under the environment's Python, or, where there is none,
+says so and is skipped (exit code 77). `scripts/test --interop` does not accept that.
+"""
+import os
+import sys
+from pathlib import Path
+
+SOURCE = Path(__file__).resolve().parents[2]
+ENVIRONMENT = Path(os.environ.get("DROVER_INTEROP_ENV") or SOURCE / "build" / "interop").absolute()
+LLAMA3_MODEL = ENVIRONMENT / "llama3" / "llama_models" / "llama3" / "tokenizer.model"  # Meta's, in tiktoken's form
+TEXTS = ENVIRONMENT / "texts"  # code, and translations into many scripts
+
+
+def enter():
+    if Path(sys.prefix) == ENVIRONMENT:
+        return
+    if not (ENVIRONMENT / "made-of-requirements.txt").exists():
+        print(f"skipped: there is no {ENVIRONMENT}; scripts/setup --interop makes it")
+        sys.exit(77)
+    python = ENVIRONMENT / "bin" / "python"
+    os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
+    os.execv(python, [python, "-B", *sys.argv])
