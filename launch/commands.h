@@ -24,5 +24,6 @@ void add_eval_command(CLI::App& app, Verb& chosen);         // eval
 void add_generate_command(CLI::App& app, Verb& chosen);     // generate
 void add_verify_command(CLI::App& app, Verb& chosen);       // verify
 void add_schedule_command(CLI::App& app, Verb& chosen);     // schedule
+void add_doctor_command(CLI::App& app, Verb& chosen);       // doctor
 
 }  // namespace drover

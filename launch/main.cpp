@@ -18,7 +18,7 @@ constexpr const char* kHelp =
 
 // Verbs whose names are taken and whose work is not there yet.
 void add_reserved(CLI::App& app, Verb& chosen) {
-  for (const char* name : {"launch", "chaos", "status", "doctor", "plan", "sweep", "monitor"}) {
+  for (const char* name : {"launch", "chaos", "status", "plan", "sweep", "monitor"}) {
     CLI::App* const verb = app.add_subcommand(name, "not yet");
     verb->allow_extras();
     verb->callback([name, &chosen] {
@@ -48,6 +48,7 @@ int run(int argc, char** argv) {
   add_generate_command(app, chosen);
   add_verify_command(app, chosen);
   add_schedule_command(app, chosen);
+  add_doctor_command(app, chosen);
   add_reserved(app, chosen);
   try {
     app.parse(argc, argv);

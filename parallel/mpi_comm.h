@@ -36,4 +36,7 @@ class MpiProcess {
   std::unique_ptr<State> state_;
 };
 
+// Name and version: "Open MPI v4.1.4". Needs no MpiProcess.
+std::string mpi_library();
+
 }  // namespace drover

@@ -403,4 +403,12 @@ void MpiEngine::abort(const std::string& reason, Exit exit) noexcept {
   _exit(static_cast<int>(exit));
 }
 
+std::string mpi_library() {
+  std::array<char, MPI_MAX_LIBRARY_VERSION_STRING> text{};
+  int length = 0;
+  MPI_Get_library_version(text.data(), &length);
+  const std::string whole(text.data());
+  return whole.substr(0, whole.find_first_of(",\n"));  // what follows is where and when it was built
+}
+
 }  // namespace drover
