@@ -99,9 +99,10 @@ void print_breakdown(const TimedBackend& timed, double total, int steps) {
     std::printf("  %-24.*s %8.1f ms %5.1f %%\n", static_cast<int>(name.size()), name.data(),
                 1e3 * seconds / steps, 100 * seconds / total);
   };
-  for (int work = 0; work < kWorks; ++work) {
-    line(kWorkNames[static_cast<std::size_t>(work)], timed.seconds(work));
-    rest -= timed.seconds(work);
+  for (std::size_t i = 0; i < kWorkNames.size(); ++i) {
+    const double seconds = timed.seconds(static_cast<Work>(i));
+    line(kWorkNames[i], seconds);
+    rest -= seconds;
   }
   line("everything else", rest);
 }

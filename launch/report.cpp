@@ -9,6 +9,16 @@ namespace drover {
 
 namespace {
 
+// Three digits, in the unit that leaves one to three of them before the point.
+std::string with_unit(double value, const std::array<const char*, 5>& units) {
+  std::size_t unit = 0;
+  while (std::abs(value) >= 1000 && unit + 1 < units.size()) {
+    value /= 1000;
+    ++unit;
+  }
+  return fmt::format("{:.{}f}{}", value, unit == 0 ? 0 : value < 10 ? 2 : value < 100 ? 1 : 0, units[unit]);
+}
+
 using Json = nlohmann::ordered_json;
 
 // JSON has no infinities: null, and "finite": false beside it.
@@ -87,14 +97,10 @@ std::string duration_text(double seconds) {
   return fmt::format("{}d {:02}h", whole / 86400, whole / 3600 % 24);
 }
 
-std::string quantity_text(double value) {
-  constexpr std::array<const char*, 5> kUnits{"", "k", "M", "B", "T"};
-  std::size_t unit = 0;
-  while (std::abs(value) >= 1000 && unit + 1 < kUnits.size()) {
-    value /= 1000;
-    ++unit;
-  }
-  return fmt::format("{:.{}f}{}", value, unit == 0 ? 0 : value < 10 ? 2 : value < 100 ? 1 : 0, kUnits[unit]);
+std::string quantity_text(double value) { return with_unit(value, {"", "k", "M", "B", "T"}); }
+
+std::string bytes_text(std::int64_t bytes) {
+  return with_unit(static_cast<double>(bytes), {"B", "kB", "MB", "GB", "TB"});
 }
 
 std::string progress_line(const StepReport& report, const StepTiming& timing, const ModelConfig& model,

@@ -50,7 +50,8 @@ struct Progress {
 };
 std::string progress_line(const StepReport& report, const StepTiming& timing, const ModelConfig& model,
                           const Progress& progress);
-std::string duration_text(double seconds);  // "3h 05m", "12m 40s", "8.2s"
-std::string quantity_text(double value);    // "18.3k", "2.10M"
+std::string duration_text(double seconds);   // "3h 05m", "12m 40s", "8.2s"
+std::string quantity_text(double value);     // "18.3k", "2.10M", "8.03B"
+std::string bytes_text(std::int64_t bytes);  // "412B", "2.10MB", "80.0GB"
 
 }  // namespace drover

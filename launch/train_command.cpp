@@ -1,6 +1,9 @@
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdio>
 
 #include "launch/commands.h"
+#include "launch/dry_train.h"
 #include "launch/train_run.h"
 
 namespace drover {
@@ -12,6 +15,9 @@ struct TrainArguments {
   std::vector<std::string> overrides;
   bool fresh = false;
   std::optional<std::int64_t> resume_from;
+  std::string profile;
+  bool dry = false;
+  int dry_ranks = 0;  // 0: those that were started
 };
 
 constexpr const char* kHelp =
@@ -20,19 +26,36 @@ constexpr const char* kHelp =
   drover train configs/tiny.yaml
   mpirun -n 2 drover train configs/tiny.yaml --set run.dir=runs/two train.steps=50
   srun --mpi=pmix drover train configs/tiny.yaml
+  drover train configs/llama3-8b.yaml --dry-run --ranks 64      memory, FLOPs and traffic of every rank
 
 SIGUSR1, SIGTERM or SIGINT to any rank saves and stops with exit code 75: run the same command again to go on, on
 any number of ranks. Exit codes: 0 done, 2 usage or configuration, 3 bad input, 70 internal error, 75 saved and
 stopped early, 77 diverged.)";
 
+// One process does it for all ranks. Their threads are what is left of this host's when it runs all of them.
+Exit dry_run(Process& process, FileSystem& files, const TrainArguments& arguments) {
+  const int started = process.world().size();
+  const int ranks = arguments.dry_ranks > 0 ? arguments.dry_ranks : started;
+  const int threads = std::max(1, process.compute_threads() * started / ranks);
+  const std::string text = process.on_first_rank([&] {
+    return dry_train(files,
+                     read_run_config(files, {.path = arguments.config, .overrides = arguments.overrides}),
+                     {.ranks = ranks, .threads = threads});
+  });
+  if (process.first()) std::fputs(text.c_str(), stdout);
+  return Exit::done;
+}
+
 Exit run(const TrainArguments& arguments) {
   Process process;
   PosixFileSystem files;
   return run_as_ranks(process, [&] {
+    if (arguments.dry) return dry_run(process, files, arguments);
     return run_training(process, files,
                         {.config = {.path = arguments.config, .overrides = arguments.overrides},
                          .folder = arguments.fresh ? RunFolder::must_be_new : RunFolder::may_hold_a_run,
-                         .resume_from = arguments.resume_from});
+                         .resume_from = arguments.resume_from,
+                         .profile = arguments.profile});
   });
 }
 
@@ -47,6 +70,13 @@ void add_train_command(CLI::App& app, Verb& chosen) {
   verb->add_flag("--fresh", arguments->fresh, "refuse a run.dir that holds a run");
   verb->add_option("--resume-from", arguments->resume_from, "step of a checkpoint; newer ones are set aside")
       ->check(CLI::NonNegativeNumber);
+  verb->add_option("--profile", arguments->profile,
+                   "file for the second step's timeline of all ranks; open it in https://ui.perfetto.dev");
+  CLI::Option* const dry = verb->add_flag(
+      "--dry-run", arguments->dry, "train nothing, print what every rank would hold, compute and send");
+  verb->add_option("--ranks", arguments->dry_ranks, "of the dry run; otherwise those that were started")
+      ->check(CLI::PositiveNumber)
+      ->needs(dry);
   verb->callback([arguments, &chosen] { chosen = [arguments] { return run(*arguments); }; });
 }
 

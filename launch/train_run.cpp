@@ -8,6 +8,7 @@
 #include "checkpoint/directory.h"
 #include "launch/build_identity.h"
 #include "launch/console.h"
+#include "launch/profile.h"
 #include "launch/report.h"
 #include "launch/run_config.h"
 #include "launch/run_directory.h"
@@ -39,7 +40,9 @@ class TrainRun {
         request_(request),
         run_(read_run_config(files, request.config)),
         directory_(files, run_.config.run.dir),
-        backend_(make_cpu_backend(memory_, {.threads = process.compute_threads()})) {}
+        backend_(make_cpu_backend(memory_, {.threads = process.compute_threads()})) {
+    if (!request.profile.empty()) profile_.emplace(request.profile, *backend_);
+  }
 
   Exit run();
 
@@ -54,6 +57,7 @@ class TrainRun {
   void set_newer_checkpoints_aside();
   void train_step();
   void report_step(const StepReport& report, double seconds);
+  void report_profile();
   void evaluate_when_due();
   void evaluate();
   void save_when_due(bool asked);
@@ -76,6 +80,7 @@ class TrainRun {
 
   HostMemory memory_;
   std::unique_ptr<Backend> backend_;
+  std::optional<Profile> profile_;
   std::optional<Platform> platform_;
   std::unique_ptr<Training> training_;
   std::unique_ptr<Trainer> trainer_;
@@ -144,14 +149,15 @@ void TrainRun::introduce() {
   console_->print(cat(directory_.path().string(), ", attempt ", attempt_, ": ", training_->total_steps,
                       " steps of ", quantity_text(static_cast<double>(config().train.batch_tokens)),
                       " tokens; product peak ", quantity_text(peak_flops_), "FLOP/s; memory a rank ",
-                      quantity_text(static_cast<double>(memory_.ledger().peak_total())), "B"));
+                      bytes_text(memory_.ledger().peak_total())));
 }
 
 void TrainRun::measure_peak() {
   process_.world()
       .barrier(process_.control())
-      .join();  // ranks of a host share its caches and memory as in training
-  const double mine = measure_product_peak(trainer_->exec(), memory_, training_->groups->compute());
+      .join();       // ranks of a host share its caches and memory as in training
+  HostMemory apart;  // the run's high-water marks are the model's
+  const double mine = measure_product_peak(trainer_->exec(), apart, training_->groups->compute());
   double sum = mine;
   process_.world().all_reduce(process_.control(), {.x = Tensor::of(&sum, {1})}).join();
   peak_flops_ = sum;
@@ -218,12 +224,19 @@ void TrainRun::train_step() {
   const StepWishes wishes{.stop = signals_.requested(),
                           .save = process_.first() && checkpoint.every_seconds > 0 &&
                                   seconds_since(last_save_) >= checkpoint.every_seconds};
+  if (profile_) profile_->before_step(process_);
   const Clock::time_point start = Clock::now();
   const StepReport report = trainer_->step(wishes);
   report_step(report, seconds_since(start));
+  if (profile_) report_profile();
   stopping_ = report.stop;
   save_when_due(report.save);
   if (!stopping_) evaluate_when_due();
+}
+
+void TrainRun::report_profile() {
+  const std::string said = profile_->after_step(process_, files_, describe(training_->at));
+  if (!said.empty()) console_->print(said);
 }
 
 void TrainRun::evaluate_when_due() {
@@ -295,8 +308,11 @@ Exit TrainRun::finish() {
 
 Exit TrainRun::run() {
   process_.require_equal_on_all_ranks("configuration", cat(write_run_config(config()), build_commit()));
-  platform_.emplace(
-      Platform{.world = process_.world(), .backend = *backend_, .host = memory_, .files = files_});
+  platform_.emplace(Platform{.world = process_.world(),
+                             .backend = profile_ ? profile_->backend() : *backend_,
+                             .host = memory_,
+                             .files = files_,
+                             .trace = profile_ ? &profile_->trace() : nullptr});
   enter_directory();
   training_ = build_training(config(), *platform_);
   trainer_ = std::make_unique<Trainer>(*training_, *platform_);

@@ -16,6 +16,7 @@ struct TrainRequest {
   ConfigSource config;
   RunFolder folder = RunFolder::may_hold_a_run;
   std::optional<std::int64_t> resume_from;  // newer checkpoints are set aside; none: the newest that verifies
+  std::string profile;                      // file for a profile of one step; empty: none
 };
 
 // Exit::done, or Exit::run_again when a signal stopped it and everything was saved. Throws Error, the same on

@@ -31,9 +31,7 @@ std::string distance_text(const Distance& distance) {
 std::string sent_text(const SentBytes& sent, int steps) {
   std::string text;
   for (std::size_t i = 0; i < sent.size(); ++i)
-    if (sent[i] > 0)
-      text +=
-          fmt::format(" {} {}B", kConnectionNames[i], quantity_text(static_cast<double>(sent[i] / steps)));
+    if (sent[i] > 0) text += fmt::format(" {} {}", kConnectionNames[i], bytes_text(sent[i] / steps));
   return text.empty() ? " nothing" : text;
 }
 
@@ -41,11 +39,11 @@ std::string measured_text(const VerifyRow& row, int steps) {
   const Differences& d = *row.differences;
   return fmt::format(
       "  loss {:.1e}  gradient {} (first step {})  weight {}  sent a step{}  balance {:.3f}  memory a rank "
-      "{}B  "
+      "{}  "
       "hash {}  {:.1f}s",
       largest(d.loss), distance_text(d.gradient), distance_text(d.first_gradient), distance_text(d.weights),
-      sent_text(row.cost.sent, steps), row.cost.balance,
-      quantity_text(static_cast<double>(row.cost.peak_bytes)), row.weight_hash, row.seconds);
+      sent_text(row.cost.sent, steps), row.cost.balance, bytes_text(row.cost.peak_bytes), row.weight_hash,
+      row.seconds);
 }
 
 // JSON has no infinities.

@@ -30,6 +30,7 @@ void initialise(const Exec& exec, const ParameterTable& table, ParameterGroups& 
          boxes_of_range(groups.layout(g), shard.begin, shard.begin + shard.master.dims[0])) {
       const ParameterLayout& parameter = table[static_cast<std::size_t>(piece.parameter)];
       const Tensor out = shard.master.slice(0, piece.offset, piece.offset + piece.box.numel());
+      if (out.data == nullptr) continue;  // shapes only
       if (out.dtype == DType::float64)
         draw(parameter, piece.box, seed, out.as<double>());
       else

@@ -1,5 +1,7 @@
 #include "parallel/mesh.h"
 
+#include "parallel/shape_comm.h"
+
 namespace drover {
 
 namespace {
@@ -42,6 +44,11 @@ int& AxisValues::operator[](Axis axis) {
 }
 
 int AxisValues::operator[](Axis axis) const { return const_cast<AxisValues&>(*this)[axis]; }
+
+std::string describe(const AxisValues& v) {
+  return cat("tp", v.tensor, " cp", v.context, " pp", v.pipeline, " shard", v.shard, " replicate",
+             v.replicate);
+}
 
 Mesh::Mesh(const AxisValues& sizes) : sizes_(sizes) {
   for (Axis axis : kOrder)
@@ -106,42 +113,78 @@ std::vector<int> Mesh::line(int rank_on_line, Axis axis) const {
 }
 
 std::string Mesh::describe() const {
-  return cat("tp", sizes_.tensor, " cp", sizes_.context, " pp", sizes_.pipeline, " shard", sizes_.shard,
-             " replicate", sizes_.replicate, " (", ranks(), " ranks)");
+  return cat(drover::describe(sizes_), " (", ranks(), ranks() == 1 ? " rank)" : " ranks)");
 }
 
 namespace {
 
-// This rank's place among the two ends of a tied table, or nowhere.
-std::unique_ptr<Communicator> connect_tied(const Mesh& mesh, Communicator& world,
-                                           const std::array<int, 2>& ends) {
-  AxisValues at = mesh.coordinate(world.rank());
-  const bool shares = ends[0] != ends[1] && (at.pipeline == ends[0] || at.pipeline == ends[1]);
-  const int key = at.pipeline == ends[0] ? 0 : 1;
-  if (shares) at.pipeline = ends[0];
-  return world.split(mesh.rank(at), key, "tied");
+// One communicator of a rank: it is `place`-th of `size` ranks, the first of which has the rank `first` in the
+// world: the same for all of them, and told apart from every other such group.
+struct Line {
+  const char* name;
+  int first = 0, place = 0, size = 1;
+};
+
+Line along(const Mesh& mesh, AxisValues at, std::initializer_list<Axis> axes, int place, const char* name) {
+  Line line{.name = name, .place = place};
+  for (const Axis axis : axes) {
+    at[axis] = 0;
+    line.size *= mesh.size(axis);
+  }
+  line.first = mesh.rank(at);
+  return line;
+}
+
+// Tensor ranks that hold the same kv heads.
+Line among_copies(const Mesh& mesh, AxisValues at, int copies) {
+  const int place = at.tensor % copies;
+  at.tensor -= place;
+  return {.name = "copies", .first = mesh.rank(at), .place = place, .size = copies};
+}
+
+// The two ends of a tied table; a rank that is at neither is alone.
+Line between_ends(const Mesh& mesh, AxisValues at, const std::array<int, 2>& ends) {
+  Line line{.name = "tied"};
+  if (ends[0] != ends[1] && (at.pipeline == ends[0] || at.pipeline == ends[1])) {
+    line.place = at.pipeline == ends[0] ? 0 : 1;
+    line.size = 2;
+    at.pipeline = ends[0];
+  }
+  line.first = mesh.rank(at);
+  return line;
+}
+
+template <class Make>
+Connections connections_of(const Mesh& mesh, int rank, const SharedBetween& shared, Make make) {
+  const AxisValues at = mesh.coordinate(rank);
+  const auto on = [&](std::initializer_list<Axis> axes, int place, const char* name) {
+    return make(along(mesh, at, axes, place, name));
+  };
+  return {.tensor = on({Axis::tensor}, at.tensor, "tensor"),
+          .context = on({Axis::context}, at.context, "context"),
+          .pipeline = on({Axis::pipeline}, at.pipeline, "pipeline"),
+          .group = on({Axis::context, Axis::shard}, mesh.group_shard(at), "group"),
+          .replicate = on({Axis::replicate}, at.replicate, "replicate"),
+          .copies = make(among_copies(mesh, at, shared.tensor_copies)),
+          .tied = make(between_ends(mesh, at, shared.tied_pipeline))};
 }
 
 }  // namespace
 
 Connections connect(const Mesh& mesh, Communicator& world, const SharedBetween& shared) {
   DROVER_CHECK(world.size() == mesh.ranks(), mesh.describe(), " over a world of ", world.size());
-  const AxisValues at = mesh.coordinate(world.rank());
-  // A color is the rank of the line's first member: the same for all of the line, distinct between lines.
-  const auto along = [&](std::initializer_list<Axis> axes, int key, const char* name) {
-    AxisValues first = at;
-    for (Axis axis : axes) first[axis] = 0;
-    return world.split(mesh.rank(first), key, name);
-  };
-  AxisValues first_copy = at;
-  first_copy.tensor -= at.tensor % shared.tensor_copies;
-  return {.tensor = along({Axis::tensor}, at.tensor, "tensor"),
-          .context = along({Axis::context}, at.context, "context"),
-          .pipeline = along({Axis::pipeline}, at.pipeline, "pipeline"),
-          .group = along({Axis::context, Axis::shard}, mesh.group_shard(at), "group"),
-          .replicate = along({Axis::replicate}, at.replicate, "replicate"),
-          .copies = world.split(mesh.rank(first_copy), at.tensor, "copies"),
-          .tied = connect_tied(mesh, world, shared.tied_pipeline)};
+  return connections_of(mesh, world.rank(), shared, [&](const Line& line) {
+    auto made = world.split(line.first, line.place, line.name);
+    DROVER_CHECK(made->rank() == line.place && made->size() == line.size, line.name, ": rank ", made->rank(),
+                 " of ", made->size(), ", not ", line.place, " of ", line.size);
+    return made;
+  });
+}
+
+Connections shape_connections(const Mesh& mesh, int rank, const SharedBetween& shared) {
+  return connections_of(mesh, rank, shared, [](const Line& line) -> std::unique_ptr<Communicator> {
+    return std::make_unique<ShapeComm>(line.size, line.place);
+  });
 }
 
 }  // namespace drover

@@ -29,6 +29,8 @@ struct AxisValues {
   int& operator[](Axis axis);
   bool operator==(const AxisValues&) const = default;
 };
+// "tp2 cp1 pp4 shard2 replicate1"
+std::string describe(const AxisValues& values);
 
 class Mesh {
  public:
@@ -78,6 +80,12 @@ struct Connections {
   std::unique_ptr<Communicator>
       tied;  // both ends of a pipeline, where they share a table; else this rank alone
 };
+// visit(communicator) for each of them.
+template <class Visit>
+void each(Connections& c, Visit visit) {
+  for (auto* member : {&c.tensor, &c.context, &c.pipeline, &c.group, &c.replicate, &c.copies, &c.tied})
+    visit(*member);
+}
 // What the model and the placement of its stages add to the mesh.
 struct SharedBetween {
   int tensor_copies = 1;  // how many consecutive tensor ranks hold the same kv heads
@@ -86,5 +94,7 @@ struct SharedBetween {
 };
 // Collective over `world`, whose size must be mesh.ranks().
 Connections connect(const Mesh& mesh, Communicator& world, const SharedBetween& shared);
+// Those of `rank` with nobody at the other ends (parallel/shape_comm.h): for dry runs.
+Connections shape_connections(const Mesh& mesh, int rank, const SharedBetween& shared);
 
 }  // namespace drover

@@ -14,17 +14,17 @@ class ShapeComm final : public Communicator {
   int size() const override { return size_; }
   const std::string& name() const override { return name_; }
 
-  Pending all_reduce(const Exec&, const AllReduce&) override { return {}; }
-  Pending all_gather(const Exec&, const AllGather&) override { return {}; }
-  Pending all_gather_v(const Exec&, const AllGatherV&) override { return {}; }
-  Pending reduce_scatter(const Exec&, const ReduceScatter&) override { return {}; }
-  Pending reduce_scatter_v(const Exec&, const ReduceScatterV&) override { return {}; }
-  Pending all_to_all(const Exec&, const AllToAll&) override { return {}; }
-  Pending all_to_all_v(const Exec&, const AllToAllV&) override { return {}; }
-  Pending broadcast(const Exec&, const Broadcast&) override { return {}; }
-  Pending send(const Exec&, const Tensor&, int) override { return {}; }
-  Pending recv(const Exec&, const Tensor&, int) override { return {}; }
-  Pending barrier(const Exec&) override { return {}; }
+  Pending all_reduce(const Exec&, const AllReduce&) override { return started(); }
+  Pending all_gather(const Exec&, const AllGather&) override { return started(); }
+  Pending all_gather_v(const Exec&, const AllGatherV&) override { return started(); }
+  Pending reduce_scatter(const Exec&, const ReduceScatter&) override { return started(); }
+  Pending reduce_scatter_v(const Exec&, const ReduceScatterV&) override { return started(); }
+  Pending all_to_all(const Exec&, const AllToAll&) override { return started(); }
+  Pending all_to_all_v(const Exec&, const AllToAllV&) override { return started(); }
+  Pending broadcast(const Exec&, const Broadcast&) override { return started(); }
+  Pending send(const Exec&, const Tensor&, int) override { return started(); }
+  Pending recv(const Exec&, const Tensor&, int) override { return started(); }
+  Pending barrier(const Exec&) override { return started(); }
   void begin_group() override {}
   void end_group() override {}
   std::unique_ptr<Communicator> split(int, int, std::string) override {
@@ -33,6 +33,17 @@ class ShapeComm final : public Communicator {
   void abort(const std::string&, Exit) noexcept override {}
 
  private:
+  // In flight until it is waited for, like any other; so often at once as there are who wait.
+  class Nothing final : public Operation {
+   public:
+    void wait(const Exec&) override {}
+    void join() override {}
+    void abandon() noexcept override {}
+    void release() noexcept override {}
+  };
+  Pending started() { return Pending(&nothing_); }
+
+  Nothing nothing_;
   int size_, rank_;
   std::string name_ = "shapes";
 };

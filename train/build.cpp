@@ -127,8 +127,12 @@ std::unique_ptr<Training> start(const Config& config, const Platform& platform, 
                                              .table = parameter_table(config.model, mesh.size(Axis::tensor)),
                                              .placement = placement,
                                              .parts = stage_parts(config, placement, at.pipeline)});
-  t->connections = connect(t->mesh, platform.world, shared_between(config, mesh, placement));
+  const SharedBetween shared = shared_between(config, mesh, placement);
+  t->connections = platform.backend.memory().shapes_only()
+                       ? shape_connections(mesh, platform.world.rank(), shared)
+                       : connect(mesh, platform.world, shared);
   if (platform.sent != nullptr) t->connections = metered(std::move(t->connections), *platform.sent);
+  if (platform.trace != nullptr) t->connections = traced(std::move(t->connections), *platform.trace);
   t->regions = std::make_unique<Regions>(Regions{.tensor = TensorRegion(*t->connections.tensor),
                                                  .context = ContextRegion(*t->connections.context)});
   return t;
@@ -217,17 +221,25 @@ void add_stages(Training& t, const Platform& platform, const PipelineNeeds& need
   t.scratch = Arena(t.scratch_buffer, device.device());
 }
 
+// What the pipeline drives, by chunk.
+std::vector<Stage*> driven_stages(Training& t, Trace* trace) {
+  std::vector<Stage*> stages;
+  for (const auto& stage : t.stages)
+    stages.push_back(trace == nullptr
+                         ? static_cast<Stage*>(stage.get())
+                         : t.traced_stages.emplace_back(std::make_unique<TracedStage>(*stage, *trace)).get());
+  return stages;
+}
+
 void add_pipeline(Training& t, const Platform& platform, const PipelineNeeds& needs, const Fed& fed) {
   const StageOptions options = stage_options(t, t.parts.front(), fed.tokens);
-  std::vector<Stage*> stages;
-  for (const auto& stage : t.stages) stages.push_back(stage.get());
   t.pipeline = std::make_unique<PipelineExecutor>(
       platform.backend.memory(), *t.connections.pipeline,
       PipelineExecutor::Options{.buffers = needs.buffers,
                                 .tokens = t.regions->tensor.shard_tokens(options.max_tokens),
                                 .hidden = t.config.model.hidden_size,
                                 .compute = options.compute},
-      std::move(stages));
+      driven_stages(t, platform.trace));
 }
 
 // The model of this rank and what moves between ranks, with weights drawn from the seed.
@@ -238,7 +250,7 @@ void add_model(Training& t, const Platform& platform, std::span<const PipelineSc
   add_groups(t, platform, needs);
   add_stages(t, platform, needs, fed);
   add_pipeline(t, platform, needs, fed);
-  t.numbers_buffer = Buffer(platform.backend.memory(), 2 * Arena::kAlignment, MemoryCategory::scratch);
+  t.numbers_buffer = Buffer(platform.host, 2 * Arena::kAlignment, MemoryCategory::scratch);
   initialise({platform.backend, t.scratch}, t.table, *t.groups,
              static_cast<std::uint64_t>(t.config.run.seed));
 }

@@ -34,25 +34,23 @@ void Trainer::run_microbatches(const StepBatch& batch) {
   t_.shared_gradients->sum(exec_);
 }
 
-// The summed loss of this rank's tokens, where it is not a copy of another rank's.
-double Trainer::loss_here() const {
-  double loss = 0;
-  if (t_.at.tensor == 0)
-    for (const auto& stage : t_.stages) loss += *stage->loss().as<double>();
-  return loss;
+// Adds the summed loss of this rank's tokens to `sum` [1], where it is not a copy of another rank's.
+void Trainer::add_loss_here(const Tensor& sum) const {
+  if (t_.at.tensor != 0) return;
+  for (const auto& stage : t_.stages)
+    ops::copy(exec_, {.in = stage->loss(), .out = sum, .write = Write::add});
 }
 
 // Each number is contributed by the ranks that are the only ones to hold it.
 Trainer::Sums Trainer::reduce_sums(const StepWishes& wishes) {
   const Tensor numbers = float_numbers();
-  ops::fill(exec_, {.out = numbers, .value = 0});
-  if (t_.at.replicate == 0 || injects(exec_.faults, Fault::norm_counts_replicas))
-    add_gradient_squares(exec_, t_.table, *t_.groups, t_.at.tensor, numbers.slice(0, 0, 1));
-  platform_.backend.synchronize(exec_.stream);
   double* mine = numbers.as<double>();
-  mine[1] = loss_here();
+  mine[0] = mine[1] = 0;
   mine[2] = wishes.stop ? 1 : 0;
   mine[3] = wishes.save ? 1 : 0;
+  if (t_.at.replicate == 0 || injects(exec_.faults, Fault::norm_counts_replicas))
+    add_gradient_squares(exec_, t_.table, *t_.groups, t_.at.tensor, numbers.slice(0, 0, 1));
+  add_loss_here(numbers.slice(0, 1, 2));
   const double* sums = sum_over_world(numbers);
   return {.squares = sums[0], .loss = sums[1], .stop = sums[2], .save = sums[3]};
 }
@@ -60,7 +58,7 @@ Trainer::Sums Trainer::reduce_sums(const StepWishes& wishes) {
 StepReport Trainer::step(const StepWishes& wishes) {
   const StepBatch& batch = t_.loader->next();
   const Tensor counted = integer_numbers();
-  ops::fill(exec_, {.out = counted, .value = counts_tokens() ? static_cast<double>(batch.valid_targets) : 0});
+  *counted.as<std::int64_t>() = counts_tokens() ? batch.valid_targets : 0;
   Pending counting = platform_.world.all_reduce(exec_, {.x = counted});
   run_microbatches(batch);
   counting.wait(exec_);
@@ -109,8 +107,9 @@ std::optional<double> Trainer::evaluate(FunctionRef<bool()> stop) {
     mine[2] = stop() ? 1 : 0;
     if (sum_over_world(numbers.slice(0, 2, 3))[0] > 0) return std::nullopt;
   }
-  mine[0] = loss_here();
+  mine[0] = 0;
   mine[1] = targets;
+  add_loss_here(numbers.slice(0, 0, 1));
   const double* sums = sum_over_world(numbers.slice(0, 0, 2));
   return sums[0] / sums[1];
 }

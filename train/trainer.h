@@ -71,7 +71,7 @@ class Trainer {
   void run_microbatches(const StepBatch& batch);
   Sums reduce_sums(const StepWishes& wishes);
   const double* sum_over_world(const Tensor& numbers);
-  double loss_here() const;
+  void add_loss_here(const Tensor& sum) const;
   // Tensor and pipeline ranks share their tokens: one of them counts.
   bool counts_tokens() const { return t_.at.tensor == 0 && t_.at.pipeline == 0; }
   std::vector<StateEntry> entries(std::span<const Slot> slots, Holders holders) const;

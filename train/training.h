@@ -12,6 +12,7 @@
 #include "parallel/metered_comm.h"
 #include "parallel/shared_gradients.h"
 #include "train/config.h"
+#include "train/traced.h"
 
 namespace drover {
 
@@ -24,6 +25,7 @@ struct Platform {
   FileSystem& files;
   SentBytes* sent = nullptr;         // where traffic is counted; null: it is not
   FaultInjection* faults = nullptr;  // core/fault.h; null: none is planted
+  Trace* trace = nullptr;            // where operations between ranks and stages are watched; null: nowhere
 };
 
 // What this rank's pipeline does in a step of so many microbatches.
@@ -52,10 +54,11 @@ struct Training {
   std::unique_ptr<Regions> regions;
   Buffer scratch_buffer;
   Arena scratch;
-  std::vector<std::unique_ptr<LlamaStage>> stages;  // by chunk
+  std::vector<std::unique_ptr<LlamaStage>> stages;          // by chunk
+  std::vector<std::unique_ptr<TracedStage>> traced_stages;  // around them, in a profile
   std::unique_ptr<PipelineExecutor> pipeline;
   std::vector<StepProgram> programs;  // for every number of microbatches that a step can have
-  Buffer numbers_buffer;              // the scalars that ranks add up in a step
+  Buffer numbers_buffer;              // host memory: the scalars that ranks add up in a step
 };
 
 // Composes all of the above for this rank, weights initialised from the seed, positioned before step 0.

@@ -93,7 +93,7 @@ void Products::run_empty_sum(const Matmul& m) {
 }
 
 void Products::run_own(const Matmul& m) {
-  reserve_workspace(kProductWorkspace * size_of(master_dtype(m.a.dtype)));
+  prepare(m);
   const auto kernel = kernels_.product[table_index(m.a.dtype)][table_index(m.out.dtype)];
   const TileGrid grid = own_tiles(m.out.dims[0], m.out.dims[1]);
   const bool a_turned = m.product == Product::tn, b_turned = m.product == Product::nt;
@@ -116,7 +116,8 @@ void Products::run_own(const Matmul& m) {
 }
 
 void Products::prepare(const Matmul& m) {
-  if (!library_has(m.a.dtype) || m.out.numel() == 0 || depth_of(m) == 0) return;
+  if (m.out.numel() == 0 || depth_of(m) == 0) return;
+  if (!library_has(m.a.dtype)) return reserve_workspace(kProductWorkspace * size_of(master_dtype(m.a.dtype)));
   const TileGrid grid = library_tiles(m.product, m.out.dims[0], m.out.dims[1], depth_of(m));
   for (std::int64_t index = 0; index < grid.tiles(); ++index)
     library_.product(shape_of(m, tile_of(m, grid, index)));

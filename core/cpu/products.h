@@ -35,7 +35,8 @@ class Products {
 
   // At least one element of out, data set.
   void run(const Matmul& m);
-  // Makes the library's products for m's tiles. Operands may be shapes only.
+  // Makes what products of m's shape need: the library's for its tiles, or the own kernel's workspace. Operands may be
+  // shapes only.
   void prepare(const Matmul& m);
 
  private:

@@ -215,6 +215,27 @@ class TrainTest(unittest.TestCase):
         self.assertEqual(done.returncode, 2, done.stdout)
         self.assertIn("model.rope_theta", done.stdout)
 
+    def test_a_profile_shows_every_rank_and_what_was_in_flight_while_it_computed_and_changes_no_bit(self):
+        layout = {"parallel.tensor": 2}
+        watched, plain = self.run_in("watched", **layout), self.run_in("plain", **layout)
+        file = watched.folder.with_suffix(".json")
+        said = watched.train("--profile", str(file), ranks=2)
+        plain.train(ranks=2)
+        self.assertEqual(watched.result()["weight_hash"], plain.result()["weight_hash"])
+        self.assertIn(f"profile of this step in {file}", said)
+        events = json.loads(file.read_text())["traceEvents"]
+        for rank in (0, 1):
+            mine = [event for event in events if event["pid"] == rank]
+            flights = {event["id"]: [event["ts"]] for event in mine if event["ph"] == "b"}
+            for event in mine:
+                if event["ph"] == "e":
+                    flights[event["id"]].append(event["ts"])
+            products = [(event["ts"], event["ts"] + event["dur"]) for event in mine
+                        if event["ph"] == "X" and event["name"].startswith("products")]
+            self.assertTrue(all(len(ends) == 2 and ends[0] <= ends[1] for ends in flights.values()))
+            self.assertTrue(any(start <= begin and end <= stop for start, stop in flights.values()
+                                for begin, end in products), "no product was computed while something was in flight")
+
     def test_a_folder_may_end_in_a_slash(self):
         run = self.run_in("slash")
         run.train(**{"run.dir": str(run.folder) + "/"})

@@ -32,6 +32,20 @@ inline Config tiny_config() {
   return config;
 }
 
+// 4 blocks, 8 query heads, 2 kv heads: kv heads are copied from 4 tensor ranks on.
+inline Config parallel_config() {
+  Config config = tiny_config();
+  config.model.num_hidden_layers = 4;
+  config.model.num_attention_heads = 8;
+  config.model.num_key_value_heads = 2;
+  config.model.head_dim = 4;
+  config.model.intermediate_size = 24;
+  config.model.vocab_size = 40;
+  config.data.synthetic->vocab_size = 40;
+  config.train.steps = 3;
+  return config;
+}
+
 // Of one run, equal on all ranks.
 struct RunResult {
   std::vector<StepReport> steps;

@@ -1,4 +1,4 @@
-// Memory of this process that no file backs.
+// What the system says of this process's memory.
 #pragma once
 
 #include <cstdint>
@@ -14,15 +14,31 @@ inline constexpr bool kAnonymousMemoryIsOurs = false;
 inline constexpr bool kAnonymousMemoryIsOurs = true;
 #endif
 
-inline std::int64_t anonymous_kilobytes() {
+namespace internal {
+
+inline std::int64_t status_kilobytes(const std::string& key) {
   std::ifstream status("/proc/self/status");
   for (std::string word; status >> word;) {
-    if (word != "RssAnon:") continue;
+    if (word != key) continue;
     std::int64_t kilobytes = 0;
     status >> kilobytes;
     return kilobytes;
   }
   return -1;
+}
+
+}  // namespace internal
+
+// That no file backs.
+inline std::int64_t anonymous_kilobytes() { return internal::status_kilobytes("RssAnon:"); }
+
+// How much the process grew at the most while `work` ran, above what was resident before.
+template <class Work>
+std::int64_t growth_kilobytes(Work work) {
+  std::ofstream("/proc/self/clear_refs") << "5";  // the peak starts from here
+  const std::int64_t before = internal::status_kilobytes("VmRSS:");
+  work();
+  return internal::status_kilobytes("VmHWM:") - before;
 }
 
 }  // namespace drover

@@ -1,24 +1,12 @@
 // Tensor, context and pipeline ranks train what one rank trains, alone and together.
+#include "core/counting_backend.h"
+#include "parallel/shape_comm.h"
 #include "tests/support/local_training.h"
 #include "tests/support/rank_checks.h"
 #include "tests/support/test_support.h"
 
 namespace drover::testing {
 namespace {
-
-// 4 blocks, 8 query heads, 2 kv heads: kv heads are copied from 4 tensor ranks on.
-Config parallel_config() {
-  Config config = tiny_config();
-  config.model.num_hidden_layers = 4;
-  config.model.num_attention_heads = 8;
-  config.model.num_key_value_heads = 2;
-  config.model.head_dim = 4;
-  config.model.intermediate_size = 24;
-  config.model.vocab_size = 40;
-  config.data.synthetic->vocab_size = 40;
-  config.train.steps = 3;
-  return config;
-}
 
 Config on(Config config, const ParallelConfig& parallel) {
   config.parallel = parallel;
@@ -115,31 +103,70 @@ TEST_CASE("all axes together agree with one rank") {
   }
 }
 
-TEST_CASE("as many microbatches are in flight as the schedule was counted to have") {
+namespace {
+
+// One row to a microbatch, one block to a stage.
+Config deep_config(const char* schedule, int pipeline, int chunks, std::int64_t microbatches) {
   Config config = parallel_config();
-  config.train.batch_tokens = 16 * 12;
+  config.model.num_hidden_layers = pipeline * chunks;
+  config.train.batch_tokens = config.train.sequence_length * microbatches;
   config.train.microbatch_sequences = 1;
-  for (const auto& [schedule, stages] :
-       {std::pair{"gpipe", 1}, {"1f1b", 1}, {"interleaved", 2}, {"zb-h1", 1}, {"zb-v", 2}})
-    for (const int pipeline : {1, 2}) {
+  config.parallel = {.pipeline = pipeline, .schedule = schedule, .virtual_stages = chunks};
+  return config;
+}
+
+// Whether the rank, after a step, had as many microbatches in flight as were counted.
+bool holds_what_was_counted(const Config& config, const Platform& platform) {
+  const auto training = build_training(config, platform);
+  Trainer(*training, platform).step();
+  const PipelineSchedule counted =
+      schedule_of(config, platform.files, config.train.batch_tokens / config.train.sequence_length);
+  const Timeline& timeline = counted.timelines[static_cast<std::size_t>(platform.world.rank())];
+  for (std::size_t chunk = 0; chunk < training->stages.size(); ++chunk)
+    if (training->stages[chunk]->most_in_flight() != count_slots(timeline, static_cast<int>(chunk)))
+      return false;
+  return true;
+}
+
+constexpr std::array kSchedules = {std::pair{"gpipe", 1}, std::pair{"1f1b", 1}, std::pair{"interleaved", 2},
+                                   std::pair{"zb-h1", 1}, std::pair{"zb-v", 2}};
+
+}  // namespace
+
+TEST_CASE("as many microbatches are in flight as the schedule was counted to have") {
+  for (const auto& [schedule, chunks] : kSchedules)
+    for (const int pipeline : {1, 2, 4, 8}) {
       INFO(schedule << " on " << pipeline);
-      config.parallel = {.pipeline = pipeline, .schedule = schedule, .virtual_stages = stages};
+      const Config config = deep_config(schedule, pipeline, chunks, 19);
       RankChecks checks;
       run_local_ranks(pipeline, [&](Communicator& world) {
         PosixFileSystem files;
         HostMemory memory;
         const auto backend = make_cpu_backend(memory, {.threads = 1});
-        const Platform platform{.world = world, .backend = *backend, .host = memory, .files = files};
-        const auto training = build_training(config, platform);
-        Trainer(*training, platform).step();
-        const PipelineSchedule counted = schedule_of(config, files, 12);
-        const Timeline& timeline = counted.timelines[static_cast<std::size_t>(world.rank())];
-        for (int chunk = 0; chunk < stages; ++chunk)
-          checks.that(training->stages[static_cast<std::size_t>(chunk)]->most_in_flight() ==
-                          count_slots(timeline, chunk),
-                      cat("rank ", world.rank(), ", chunk ", chunk));
+        checks.that(holds_what_was_counted(
+                        config, {.world = world, .backend = *backend, .host = memory, .files = files}),
+                    cat("rank ", world.rank()));
       });
-      CHECK(checks.first_failure() == "");
+      CHECK(checks.first_failure().empty());
+    }
+}
+
+TEST_CASE(
+    "the real program on shapes has in flight what was counted, up to 64 ranks, 8 chunks, 256 microbatches") {
+  PosixFileSystem files;
+  HostMemory memory;
+  const auto cpu = make_cpu_backend(memory, {.threads = 1});
+  for (const auto& [schedule, chunks] : kSchedules)
+    for (const auto& [pipeline, microbatches] : {std::pair{16, 40}, {64, 256}}) {
+      const int most = schedule == std::string("interleaved") ? 8 : chunks;
+      INFO(schedule << " on " << pipeline << ", " << most << " chunks, " << microbatches << " microbatches");
+      const Config config = deep_config(schedule, pipeline, most, microbatches);
+      for (const int rank : {0, 1, pipeline / 2, pipeline - 1}) {
+        CountingBackend shapes(*cpu);
+        ShapeComm world(pipeline, rank);
+        CHECK(holds_what_was_counted(config,
+                                     {.world = world, .backend = shapes, .host = memory, .files = files}));
+      }
     }
 }
 
