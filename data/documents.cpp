@@ -27,6 +27,11 @@ struct DocumentReader::Input {
   std::optional<JsonValues> values;
   std::optional<MegatronReader> megatron;
 
+  std::int64_t consumed() const {
+    if (megatron) return megatron->consumed();
+    return stream ? stream->consumed() : 0;
+  }
+
   Cut cut(DocumentForm form, std::int64_t bound, std::string& bytes) {
     switch (form) {
       case DocumentForm::text:
@@ -74,7 +79,7 @@ bool DocumentReader::next(RawDocument& out) {
     }
     if (read_from(*input_, out)) return true;
     const std::int64_t bytes = inputs_.files[input_->index].bytes;
-    bytes_of_closed_ += bytes > 0 || !input_->stream ? bytes : input_->stream->consumed();
+    bytes_of_closed_ += bytes > 0 ? bytes : input_->consumed();
     input_.reset();
   }
 }
@@ -103,7 +108,7 @@ bool DocumentReader::accept_length(bool too_long, const RawDocument& document) {
 }
 
 std::int64_t DocumentReader::bytes_read() const {
-  return bytes_of_closed_ + (input_ && input_->stream ? input_->stream->consumed() : 0);
+  return bytes_of_closed_ + (input_ ? input_->consumed() : 0);
 }
 
 std::int64_t DocumentReader::bytes_total() const {

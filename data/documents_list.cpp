@@ -52,7 +52,7 @@ class Lister {
     if (input == "-") return add_standard_input();
     std::error_code failure;
     if (fs::is_directory(input, failure)) return add_folder(input);
-    add_file(wanted_ == DocumentForm::megatron ? megatron_index(input) : input);
+    wanted_ == DocumentForm::megatron ? add_megatron(megatron_index(input)) : add_file(input);
   }
 
   InputList take() { return std::move(list_); }
@@ -67,6 +67,15 @@ class Lister {
     }
     list_.files.push_back({.path = "-", .form = form_of("-", wanted_)});
     list_.sized = false;
+  }
+
+  // NAME.* of a shell names both files.
+  void add_megatron(const std::string& index) {
+    if (!list_.files.empty() && list_.files.back().path == index) return;
+    add_file(index);
+    struct stat status {};
+    const std::string tokens = index.substr(0, index.size() - 4) + ".bin";
+    if (::stat(tokens.c_str(), &status) == 0) list_.files.back().bytes += status.st_size;
   }
 
   void add_file(const std::string& path) {
@@ -89,7 +98,9 @@ class Lister {
     }
     if (failure) throw input_error(folder, ": cannot be listed: ", failure.message());
     std::sort(paths.begin(), paths.end());
-    for (const std::string& path : paths) add_file(path);
+    for (const std::string& path : paths) {
+      wanted_ == DocumentForm::megatron ? add_megatron(path) : add_file(path);
+    }
   }
 
   bool pass_over(fs::recursive_directory_iterator& entry) {

@@ -10,6 +10,7 @@ namespace {
 
 constexpr std::string_view kMagic("MMIDIDX\0\0", 9);
 constexpr std::int64_t kHeaderBytes = 9 + 8 + 1 + 8 + 8;
+constexpr std::int64_t kIndexBytesOfSequence = 4 + 8;
 
 enum TypeCode { kUint8 = 1, kInt16 = 3, kInt32 = 4, kInt64 = 5, kUint16 = 8 };
 
@@ -71,7 +72,7 @@ MegatronReader::MegatronReader(const std::string& index_path)
   const std::int64_t entries = value_at<std::int64_t>(index_.bytes, 26);
   // Bounded first, so that the sum can't overflow.
   if (sequences_ < 0 || entries < 1 || sequences_ > size || entries > size ||
-      kHeaderBytes + 12 * sequences_ + 8 * entries != size) {
+      kHeaderBytes + kIndexBytesOfSequence * sequences_ + 8 * entries != size) {
     throw input_error(path_, ": has ", size, " bytes, which does not fit its ", sequences_, " sequences and ",
                       entries, " document entries; copy it again");
   }
@@ -104,7 +105,7 @@ Cut MegatronReader::next(std::int64_t bound, std::string& ids) {
 }
 
 void MegatronReader::append_sequence(std::int64_t sequence, std::int64_t bound, std::string& ids,
-                                     bool& too_long) const {
+                                     bool& too_long) {
   const std::int64_t length = index_value<std::int32_t>(lengths_at_, sequence);
   const auto offset = index_value<std::int64_t>(offsets_at_, sequence);
   const std::int64_t bytes = length * width_of(type_code_);
@@ -113,6 +114,7 @@ void MegatronReader::append_sequence(std::int64_t sequence, std::int64_t bound, 
     throw input_error(path_, ": sequence ", sequence, " is ", bytes, " bytes at ", offset, " of a .bin of ",
                       size, " bytes; one of the two is damaged or cut off");
   }
+  consumed_ += bytes + kIndexBytesOfSequence;
   const auto stored =
       tokens_.bytes.subspan(static_cast<std::size_t>(offset), static_cast<std::size_t>(bytes));
   for (std::int64_t i = 0; i < length && !too_long; ++i) {

@@ -22,17 +22,19 @@ class MegatronReader {
   // Error{input}: the document points outside of the .bin or holds an id that int32 can't.
   Cut next(std::int64_t bound, std::string& ids);
 
+  std::int64_t consumed() const { return consumed_; }  // bytes of both files that next() has been through
+
  private:
   template <class Stored>
   Stored index_value(std::int64_t array_at, std::int64_t i) const;
-  void append_sequence(std::int64_t sequence, std::int64_t bound, std::string& ids, bool& too_long) const;
+  void append_sequence(std::int64_t sequence, std::int64_t bound, std::string& ids, bool& too_long);
 
   std::string path_;
   FileView index_, tokens_;
   std::int64_t sequences_ = 0, documents_ = 0;
   int type_code_ = 0;
   std::int64_t lengths_at_ = 0, offsets_at_ = 0, documents_at_ = 0;  // bytes from the start of the index
-  std::int64_t next_document_ = 0;
+  std::int64_t next_document_ = 0, consumed_ = 0;
 };
 
 }  // namespace drover

@@ -92,17 +92,13 @@ class ProgressReporter {
   double next_ = 0;
 };
 
-// Once, after the first wave: enough to know the rate, and little is lost by stopping.
-void check_space(const PrepareOptions& options, const PrepareOutputs& outputs, std::int64_t read,
-                 std::int64_t total) {
-  const std::filesystem::path folder = options.out.has_parent_path() ? options.out.parent_path() : ".";
+// Of the disk that the outputs go to; none if that cannot be known.
+std::optional<std::int64_t> available_bytes(const std::filesystem::path& out) {
+  const std::filesystem::path folder = out.has_parent_path() ? out.parent_path() : ".";
   std::error_code failure;
   const std::filesystem::space_info space = std::filesystem::space(folder, failure);
-  if (failure) return;
-  const auto available = static_cast<std::int64_t>(space.available);
-  const auto problem =
-      space_problem({.written = outputs.bytes(), .read = read, .total = total, .available = available});
-  if (problem) throw input_error(options.out.string(), ": ", *problem);
+  if (failure) return std::nullopt;
+  return static_cast<std::int64_t>(space.available);
 }
 
 PrepareSummary summary_of_input(const DocumentReader& reader) {
@@ -132,9 +128,8 @@ class Preparation {
     for (Wave wave = read_wave(reader_, options_.threads); !wave.batches.empty();) {
       std::future<Wave> next = std::async(std::launch::async, read_wave, std::ref(reader_), options_.threads);
       encode(wave);
-      const bool first = outputs_.documents() == 0;
+      if (outputs_.documents() == 0) check_space(wave);
       write(wave);
-      if (first) check_space(options_, outputs_, wave.bytes_read, reader_.bytes_total());
       wave = next.get();
     }
     outputs_.publish();
@@ -146,6 +141,16 @@ class Preparation {
     pool_.run(static_cast<std::int64_t>(wave.batches.size()), [&](std::int64_t batch, int worker) {
       encoders_[static_cast<std::size_t>(worker)].encode(wave.batches[static_cast<std::size_t>(batch)]);
     });
+  }
+
+  // Before the first byte is written: the first wave is enough to know how many a byte of input becomes.
+  void check_space(const Wave& wave) const {
+    const std::optional<std::int64_t> available = available_bytes(options_.out);
+    if (!available) return;
+    SpaceEstimate estimate{.read = wave.bytes_read, .total = reader_.bytes_total(), .available = *available};
+    for (const DocumentBatch& batch : wave.batches) estimate.output += outputs_.bytes_of(batch);
+    const auto problem = space_problem(estimate);
+    if (problem) throw input_error(options_.out.string(), ": ", *problem);
   }
 
   void write(const Wave& wave) {

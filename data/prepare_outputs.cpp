@@ -96,7 +96,8 @@ void TextWriter::publish() {
 }
 
 PrepareOutputs::PrepareOutputs(FileSystem& files, const Tokenizer& tokenizer, const PrepareOptions& options)
-    : train_(files, store_options(tokenizer, checked(options),
+    : token_bytes_(size_of(token_type_for(tokenizer.vocab_size()))),
+      train_(files, store_options(tokenizer, checked(options),
                                   options.holdout_fraction > 0 ? StorePart::train : StorePart::all)) {
   if (options.holdout_fraction == 0) return;
   holdout_.emplace(files, store_options(tokenizer, options, StorePart::holdout));
@@ -131,17 +132,20 @@ std::int64_t PrepareOutputs::documents() const {
   return train_summary_.documents + holdout_summary_.documents;
 }
 std::int64_t PrepareOutputs::tokens() const { return train_summary_.tokens + holdout_summary_.tokens; }
-std::int64_t PrepareOutputs::bytes() const {
-  return train_.bytes() + (holdout_ ? holdout_->bytes() : 0) + (holdout_text_ ? holdout_text_->bytes() : 0);
+std::int64_t PrepareOutputs::bytes_of(const DocumentBatch& batch) const {
+  constexpr std::int64_t kNumbersOfDocument = 2 * sizeof(std::int64_t);
+  const std::int64_t text = holdout_text_ ? std::ssize(batch.holdout_text) : 0;
+  return std::ssize(batch.ids) * token_bytes_ + std::ssize(batch.documents) * kNumbersOfDocument + text;
 }
 
 std::optional<std::string> space_problem(const SpaceEstimate& estimate) {
-  if (estimate.read <= 0 || estimate.total <= estimate.read) return std::nullopt;
-  const double per_byte = static_cast<double>(estimate.written) / static_cast<double>(estimate.read);
-  const double needed = per_byte * static_cast<double>(estimate.total - estimate.read);
+  double needed = static_cast<double>(estimate.output);
+  if (estimate.read > 0 && estimate.total > estimate.read)
+    needed *= static_cast<double>(estimate.total) / static_cast<double>(estimate.read);
   if (needed <= static_cast<double>(estimate.available)) return std::nullopt;
-  return cat("about ", std::llround((needed + static_cast<double>(estimate.written)) / 1e6),
-             " MB are needed, and ", std::llround(static_cast<double>(estimate.available) / 1e6),
+  const auto megabytes = [](double bytes) { return std::ceil(bytes / 1e5) / 10; };
+  return cat("about ", megabytes(needed), " MB are needed, and ",
+             std::floor(static_cast<double>(estimate.available) / 1e5) / 10,
              " MB are free; free space there, or write to another disk");
 }
 

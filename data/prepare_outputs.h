@@ -23,7 +23,6 @@ class TextWriter {
   TextWriter& operator=(const TextWriter&) = delete;
 
   void add(std::string_view text);
-  std::int64_t bytes() const { return written_ + static_cast<std::int64_t>(buffer_.size()); }
   void finish();
   void publish();
 
@@ -47,11 +46,13 @@ class PrepareOutputs {
 
   std::int64_t documents() const;
   std::int64_t tokens() const;
-  std::int64_t bytes() const;
+  // What add() would write for `batch`, within a few kilobytes.
+  std::int64_t bytes_of(const DocumentBatch& batch) const;
   PartSummary train() const { return train_summary_; }
   PartSummary holdout() const { return holdout_summary_; }
 
  private:
+  std::int64_t token_bytes_;  // of one in a store
   StoreWriter train_;
   std::optional<StoreWriter> holdout_;
   std::optional<TextWriter> holdout_text_;
@@ -59,11 +60,11 @@ class PrepareOutputs {
 };
 
 struct SpaceEstimate {
-  std::int64_t written = 0;          // bytes of output so far
-  std::int64_t read = 0, total = 0;  // bytes of input
-  std::int64_t available = 0;        // bytes on the output's disk, not counting `written`
+  std::int64_t output = 0;           // bytes that the input read so far gives
+  std::int64_t read = 0, total = 0;  // bytes of input; total 0: not known
+  std::int64_t available = 0;        // bytes on the output's disk
 };
-// What is wrong, in words, if the rest of the input will not fit at the rate seen so far.
+// What is wrong, in words, if the output of all the input will not fit at the rate seen so far.
 std::optional<std::string> space_problem(const SpaceEstimate& estimate);
 
 }  // namespace drover

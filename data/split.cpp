@@ -31,41 +31,66 @@ double thread_seconds() {
 
 }  // namespace
 
-struct SplitPattern::Code {
-  pcre2_code* code = nullptr;
-  std::string pattern, path;
-  bool jit = false;
-  ~Code() { pcre2_code_free(code); }
+namespace {
+
+// The pattern by one of the two tables.
+class Compiled {
+ public:
+  Compiled(std::string_view pattern, std::string_view path, UnicodeTables tables);
+  ~Compiled() { pcre2_code_free(code_); }
+  Compiled(const Compiled&) = delete;
+
+  const pcre2_code* code() const { return code_; }
+  bool jit() const { return jit_; }
+
+ private:
+  pcre2_code* code_;
+  bool jit_;
 };
 
-SplitPattern::SplitPattern(std::string_view pattern, std::string_view path)
-    : code_(std::make_unique<Code>()) {
-  if (pattern.size() > kPatternLimit) {
-    throw input_error(path, ": the split pattern has ", pattern.size(), " bytes, more than ", kPatternLimit);
-  }
-  const std::string translated = translate_pattern(pattern, path);
-  code_->pattern = pattern;
-  code_->path = path;
+Compiled::Compiled(std::string_view pattern, std::string_view path, UnicodeTables tables) {
+  const std::string translated = translate_pattern(pattern, path, tables);
   int error = 0;
   PCRE2_SIZE offset = 0;
-  code_->code = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(translated.data()), translated.size(),
-                              PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C, &error, &offset, nullptr);
-  if (!code_->code) {
+  code_ = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(translated.data()), translated.size(),
+                        PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C, &error, &offset, nullptr);
+  if (!code_) {
     throw input_error(path, ": the split pattern does not compile: ", pcre2_message(error), " at offset ",
                       offset, " of '", translated, "'");
   }
+  jit_ = pcre2_jit_compile(code_, PCRE2_JIT_COMPLETE) == 0;
+}
+
+}  // namespace
+
+struct SplitPattern::Code {
+  std::string pattern, path;
+  Compiled library, newer;
+
+  Code(std::string_view pattern_text, std::string_view path_text)
+      : pattern(pattern_text),
+        path(path_text),
+        library(pattern, path, UnicodeTables::library),
+        newer(pattern, path, UnicodeTables::newer) {}
+};
+
+SplitPattern::SplitPattern(std::string_view pattern, std::string_view path) {
+  if (pattern.size() > kPatternLimit) {
+    throw input_error(path, ": the split pattern has ", pattern.size(), " bytes, more than ", kPatternLimit);
+  }
+  code_ = std::make_unique<Code>(pattern, path);
   std::uint32_t may_be_empty = 0;
-  pcre2_pattern_info(code_->code, PCRE2_INFO_MATCHEMPTY, &may_be_empty);
+  pcre2_pattern_info(code_->library.code(), PCRE2_INFO_MATCHEMPTY, &may_be_empty);
   if (may_be_empty)
     throw input_error(path, ": the split pattern '", pattern,
                       "' may match nothing; make every alternative consume");
-  code_->jit = pcre2_jit_compile(code_->code, PCRE2_JIT_COMPLETE) == 0;
 }
 
 SplitPattern::~SplitPattern() = default;
 
 struct Splitter::State {
   const SplitPattern::Code* pattern;
+  const Compiled* compiled;  // the one for `text`
   pcre2_match_data* match;
   pcre2_match_context* context;
   pcre2_jit_stack* stack;
@@ -77,6 +102,7 @@ struct Splitter::State {
 
   State(const SplitPattern::Code* code, const SplitLimits& bounds)
       : pattern(code),
+        compiled(&code->library),
         match(pcre2_match_data_create(1, nullptr)),
         context(pcre2_match_context_create(nullptr)),
         stack(pcre2_jit_stack_create(32 << 10, 1 << 20, nullptr)),
@@ -103,9 +129,9 @@ struct Splitter::State {
 
   int find() {
     const auto subject = reinterpret_cast<PCRE2_SPTR>(text.data());
-    return pattern->jit
-               ? pcre2_jit_match(pattern->code, subject, text.size(), at, 0, match, context)
-               : pcre2_match(pattern->code, subject, text.size(), at, PCRE2_NO_UTF_CHECK, match, context);
+    const pcre2_code* code = compiled->code();
+    return compiled->jit() ? pcre2_jit_match(code, subject, text.size(), at, 0, match, context)
+                           : pcre2_match(code, subject, text.size(), at, PCRE2_NO_UTF_CHECK, match, context);
   }
 
   [[noreturn]] void fail(const std::string& reason) const {
@@ -138,6 +164,7 @@ Splitter& Splitter::operator=(Splitter&&) noexcept = default;
 void Splitter::start(std::string_view text) {
   state_->text = text;
   state_->at = 0;
+  state_->compiled = has_newer_characters(text) ? &state_->pattern->newer : &state_->pattern->library;
   state_->seconds_allowed += state_->limits.seconds_per_byte * double(text.size());
   state_->limit_steps();
 }

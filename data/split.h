@@ -4,11 +4,11 @@
 // what means the same there and here and refuses the rest by name:
 //   accepted  literals, . | () (?:) (?i:) (?=) (?!) quantifiers (lazy, possessive too), [...] and [^...] with
 //             ranges, \r \n \t \f \v \d \D \p{..} \P{..} \s \S \xHH \x{..} \uHHHH, and any escaped punctuation
-//   rewritten \s and \S to White_Space as Rust has it (PCRE2's \s also holds U+180E); \uHHHH to \x{HHHH}
-//   refused   ^ $ \b \w \h and the other letters (they differ), [ or && inside [...], \S inside [...],
-//             look-behind, and a pattern that may match nothing
-// Unicode tables are PCRE2's (10.42: Unicode 14): characters assigned later count as neither letter nor
-// number.
+//   rewritten \s and \S to White_Space as Rust has it (PCRE2's \s also holds U+180E); \uHHHH to \x{HHHH};
+//             \p{L} and \p{N} to what Unicode 16 has, whatever PCRE2's tables are
+//   refused   ^ $ \b \w \h and the other letters (they differ), [ or && inside [...], \S, \P{L} and \P{N}
+//             inside [...], look-behind, and a pattern that may match nothing
+// Other properties are as PCRE2's tables have them (10.42: Unicode 14).
 //
 // Patterns are untrusted, so matching is bounded (SplitLimits). Beyond that: an input error that names the
 // pattern.
@@ -22,8 +22,15 @@
 
 namespace drover {
 
+// Whose letters and numbers: PCRE2's, or also those that Unicode 16 has more than Unicode 14. The second costs half
+// the speed, so it is for texts with such characters only; on others both match the same.
+enum class UnicodeTables : std::uint8_t { library, newer };
+
 // In PCRE2's syntax, or an input error that starts with `path`.
-std::string translate_pattern(std::string_view pattern, std::string_view path);
+std::string translate_pattern(std::string_view pattern, std::string_view path, UnicodeTables tables);
+
+// False: the two tables agree on all characters of `text`, which is valid UTF-8.
+bool has_newer_characters(std::string_view text);
 
 // A compiled pattern. Immutable: const functions may be called from any threads at once.
 class SplitPattern {

@@ -249,9 +249,6 @@ void StoreWriter::add(std::span<const std::int32_t> ids, std::int64_t text_bytes
 
 std::int64_t StoreWriter::documents() const { return state_->config.documents; }
 std::int64_t StoreWriter::tokens() const { return state_->config.tokens; }
-std::int64_t StoreWriter::bytes() const {
-  return tokens() * size_of(state_->type) + documents() * static_cast<std::int64_t>(sizeof(DocumentRecord));
-}
 
 const StoreConfig& StoreWriter::finish() {
   DROVER_CHECK(!state_->finished, "finish() is called once");

@@ -47,8 +47,6 @@ class StoreWriter {
 
   std::int64_t documents() const;
   std::int64_t tokens() const;
-  // Bytes of the finished store, within a few kilobytes, if nothing is added.
-  std::int64_t bytes() const;
 
   // After the last document; all that can fail for want of space. Returns what the store says of itself.
   const StoreConfig& finish();

@@ -24,11 +24,28 @@ const char* const kGpt2Pattern =
 
 namespace {
 
-std::vector<AddedToken> added_where(const TokenizerSpec& spec, bool specials, bool others) {
-  std::vector<AddedToken> chosen;
-  std::ranges::copy_if(spec.added, std::back_inserter(chosen),
-                       [=](const AddedToken& token) { return token.special ? specials : others; });
-  return chosen;
+template <class Chosen>
+AddedMatcher matcher_of(const TokenizerSpec& spec, Chosen chosen) {
+  std::vector<AddedToken> tokens;
+  std::ranges::copy_if(spec.added, std::back_inserter(tokens), chosen);
+  return AddedMatcher(std::move(tokens));
+}
+
+// The two passes over added tokens.
+struct AddedPasses {
+  AddedMatcher verbatim, normalized;
+};
+
+// In ordinary text special tokens matter only for what they keep others from matching.
+AddedPasses passes_of(const TokenizerSpec& spec, bool with_specials) {
+  const auto matcher = [&](bool normalized) {
+    const auto in_pass = [=](const AddedToken& token) { return token.normalized == normalized; };
+    const bool matters = with_specials || std::ranges::any_of(spec.added, [&](const AddedToken& token) {
+                           return in_pass(token) && !token.special;
+                         });
+    return matcher_of(spec, [&](const AddedToken& token) { return matters && in_pass(token); });
+  };
+  return {.verbatim = matcher(false), .normalized = matcher(true)};
 }
 
 }  // namespace
@@ -37,7 +54,8 @@ struct Tokenizer::Tables {
   TokenizerSpec spec;
   SplitPattern pattern;
   Bpe bpe;
-  AddedMatcher others, specials, all;
+  AddedMatcher specials;
+  AddedPasses ordinary, all;
   std::vector<bool> is_special;
   std::string digest;
 
@@ -45,9 +63,9 @@ struct Tokenizer::Tables {
       : spec(std::move(checked)),
         pattern(spec.pattern, path),
         bpe(spec),
-        others(added_where(spec, false, true)),
-        specials(added_where(spec, true, false)),
-        all(spec.added),
+        specials(matcher_of(spec, [](const AddedToken& token) { return token.special; })),
+        ordinary(passes_of(spec, false)),
+        all(passes_of(spec, true)),
         is_special(spec.tokens.size()),
         digest(spec_digest(spec)) {
     for (const AddedToken& token : spec.added) is_special[std::size_t(token.id)] = token.special;
@@ -212,19 +230,31 @@ struct Encoder::State {
     }
   }
 
-  std::int64_t encode(std::string_view text, const AddedMatcher& added, std::vector<std::int32_t>& out) {
+  // Appends the ids of the tokens that `added` finds, and of the text between them by `between`.
+  template <class Between>
+  void cut(std::string_view text, const AddedMatcher& added, bool with_specials,
+           std::vector<std::int32_t>& out, Between between) {
+    std::size_t at = 0;
+    for (auto found = added.find(text, 0); found; found = added.find(text, found->end)) {
+      if (found->special && !with_specials) continue;
+      between(text.substr(at, found->begin - at));
+      out.push_back(found->id);
+      at = found->end;
+    }
+    between(text.substr(at));
+  }
+
+  std::int64_t encode(std::string_view text, bool with_specials, std::vector<std::int32_t>& out) {
     std::int64_t replaced = 0;
     if (find_invalid_utf8(text) != text.size()) {
       replaced = replace_invalid_utf8(text, repaired);
       text = repaired;
     }
-    std::size_t at = 0;
-    while (const auto found = added.find(text, at)) {
-      encode_plain(text.substr(at, found->begin - at), out);
-      out.push_back(found->id);
-      at = found->end;
-    }
-    encode_plain(text.substr(at), out);
+    const AddedPasses& added = with_specials ? tables.all : tables.ordinary;
+    cut(text, added.verbatim, with_specials, out, [&](std::string_view rest) {
+      cut(rest, added.normalized, with_specials, out,
+          [&](std::string_view plain) { encode_plain(plain, out); });
+    });
     return replaced;
   }
 };
@@ -235,11 +265,11 @@ Encoder::Encoder(Encoder&&) noexcept = default;
 Encoder& Encoder::operator=(Encoder&&) noexcept = default;
 
 std::int64_t Encoder::encode_ordinary(std::string_view text, std::vector<std::int32_t>& out) {
-  return state_->encode(text, state_->tables.others, out);
+  return state_->encode(text, false, out);
 }
 
 std::int64_t Encoder::encode_with_specials(std::string_view text, std::vector<std::int32_t>& out) {
-  return state_->encode(text, state_->tables.all, out);
+  return state_->encode(text, true, out);
 }
 
 }  // namespace drover

@@ -12,7 +12,9 @@
 // Special tokens: encode_ordinary never makes a special id; their names in text are encoded as text
 // (tiktoken's encode_ordinary; tokenizers with encode_special_tokens = true). Added tokens that are not
 // special (`"special": false`) belong to the vocabulary of ordinary text, as in tokenizers.
-// encode_with_specials recognises both kinds, leftmost first, longest among equals.
+// encode_with_specials recognises both kinds. As in tokenizers, those that are not `normalized` are looked for
+// in all of the text, the others in what lies between them; each time leftmost first, longest among equals;
+// and within a special token's name that is encoded as text no shorter token is looked for.
 //
 // Invalid UTF-8: each maximal ill-formed subsequence becomes one U+FFFD before anything else, as Python's
 // bytes.decode("utf-8", errors="replace") does before it calls either library; the encode functions return
@@ -43,6 +45,7 @@ struct AddedToken {
   std::int32_t id = 0;
   std::string content;
   bool special = true;
+  bool normalized = false;  // there is no normalizer: only the order in which tokens are looked for
 };
 
 // One rule: `left` followed by `right` becomes `merged`. Lower ranks merge first; equal ranks (tiktoken)

@@ -18,6 +18,7 @@ class AddedMatcher {
   struct Match {
     std::size_t begin, end;
     std::int32_t id;
+    bool special;
   };
 
   explicit AddedMatcher(std::vector<AddedToken> tokens);

@@ -141,7 +141,11 @@ class JsonReader {
           refuse("added token '", content, "' sets ", option, ", which is not supported");
       }
       const std::int32_t id = token_id(member(token, "id", Json::value_t::number_integer), content);
-      spec_.added.push_back({.id = id, .content = content, .special = flag(token, "special", false)});
+      const bool special = flag(token, "special", false);
+      spec_.added.push_back({.id = id,
+                             .content = content,
+                             .special = special,
+                             .normalized = flag(token, "normalized", !special)});
       place(id, content);
     }
     std::ranges::sort(spec_.added, {}, &AddedToken::id);
@@ -311,7 +315,7 @@ OrderedJson added_tokens_of(const TokenizerSpec& spec) {
                     {"single_word", false},
                     {"lstrip", false},
                     {"rstrip", false},
-                    {"normalized", false},
+                    {"normalized", token.normalized},
                     {"special", token.special}});
   }
   return list;

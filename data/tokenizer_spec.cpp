@@ -166,7 +166,7 @@ std::string spec_digest(const TokenizerSpec& spec) {
     digest.add(merge.left).add(merge.right).add(order);
   }
   digest.add(std::int64_t(spec.added.size()));
-  for (const AddedToken& token : spec.added) digest.add(token.id).add(token.special);
+  for (const AddedToken& token : spec.added) digest.add(token.id).add(token.special + 2 * token.normalized);
   return digest.add(spec.bos.value_or(-1)).add(spec.eos.value_or(-1)).value();
 }
 

@@ -289,6 +289,22 @@ TEST_CASE("a Megatron index that does not fit its files is an error") {
   CHECK_THROWS_AS(trouble_with(backwards, files.bin), Error);
 }
 
+TEST_CASE("Megatron's two files are read once when both are named, and progress counts the bytes of both") {
+  Folder folder;
+  const MegatronFiles files = megatron_files({{1, 2, 3}, {9, 9}});
+  ReadDocuments options = reading({folder.add("m.bin", files.bin), folder.add("m.idx", files.idx)});
+  options.form = DocumentForm::megatron;
+  DocumentReader reader(options);
+  const auto total = static_cast<std::int64_t>(files.bin.size() + files.idx.size());
+  CHECK(reader.bytes_total() == total);
+  RawDocument raw;
+  CHECK(reader.next(raw));
+  CHECK(reader.bytes_read() >= 6);
+  CHECK(reader.next(raw));
+  CHECK_FALSE(reader.next(raw));
+  CHECK(reader.bytes_read() == total);
+}
+
 TEST_CASE("a form is known by its name") {
   CHECK(document_form_named("jsonl") == DocumentForm::jsonl);
   CHECK(document_form_named("auto") == DocumentForm::by_name);

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "core/error.h"
+#include "data/prepare_outputs.h"
 #include "data/token_store.h"
 #include "tests/support/byte_tokenizer.h"
 #include "tests/support/file_bytes.h"
@@ -372,6 +373,20 @@ TEST_CASE("options that don't go together are usage errors") {
   CHECK_THAT(trouble(unused, Exit::usage), Catch::Contains("above 0"));
   CHECK_THAT(trouble(same, Exit::usage), Catch::Contains("different files"));
   CHECK_THAT(trouble(threads, Exit::usage), Catch::Contains("--threads 0"));
+}
+
+TEST_CASE("the space for all of the input is estimated from its beginning") {
+  const SpaceEstimate half{.output = 3'000'000, .read = 1'000'000, .total = 2'000'000};
+  SpaceEstimate fits = half, full = half, unknown = half, done = half;
+  fits.available = 6'000'000;
+  full.available = 5'999'999;
+  unknown.available = done.available = 3'000'000;
+  unknown.total = 0;
+  done.total = done.read;
+  CHECK_FALSE(space_problem(fits));
+  CHECK_FALSE(space_problem(unknown));
+  CHECK_FALSE(space_problem(done));
+  CHECK_THAT(*space_problem(full), Catch::Contains("about 6 MB are needed, and 5.9 MB are free"));
 }
 
 TEST_CASE("an exception of the progress callback ends preparing and leaves nothing behind") {

@@ -42,6 +42,24 @@ TEST_CASE("the Mongolian vowel separator U+180E is not a space, U+0085 and U+202
   REQUIRE(split(R"(\S+)", "a\u0085b\u2028c") == Pieces{"a", "\u0085", "b", "\u2028", "c"});
 }
 
+TEST_CASE("letters and numbers of Unicode 15 and 16 are letters and numbers") {
+  for (const char* letter : {"\u1C89", "\uA7DC", "\U000105C0", "\U00011F04", "\U0002EBF0", "\U000323AF"}) {
+    INFO(letter);
+    const std::string word = cat("a", letter, "b");
+    REQUIRE(has_newer_characters(word));
+    REQUIRE(split(kLlama3Pattern, word + "!") == Pieces{word, "!"});
+    REQUIRE(split(R"(\P{L}+)", word + "!") == Pieces{word, "!"});
+  }
+  REQUIRE(split(kLlama3Pattern, "12\U00011F50") == Pieces{"12\U00011F50"});
+  REQUIRE(split(kGpt2Pattern, "1\U0001CCF9 a") == Pieces{"1\U0001CCF9", " a"});
+}
+
+TEST_CASE("texts without them, pictographs and the scripts of most included, take the faster table") {
+  REQUIRE_FALSE(
+      has_newer_characters("plain, caf\u00e9, \u0434\u0430, \u0928, \u1E00, \u725B, \uD55C, \U0001F402"));
+  REQUIRE(has_newer_characters("plain text, and then \U0002A6D6"));
+}
+
 TEST_CASE("what lies between matches is a piece") {
   REQUIRE(split("b+", "abbacb") == Pieces{"a", "bb", "ac", "b"});
   REQUIRE(split("b+", "") == Pieces{});
@@ -57,10 +75,10 @@ TEST_CASE("more pieces than one batch come in order and are complete") {
 
 TEST_CASE("patterns that libraries read differently are refused by name") {
   for (const char* pattern :
-       {R"(\w+)", R"(\bx)", R"(\hx)", "^a", "a$", "[a[b]]", "[a&&b]", R"([\S])", "(?<=a)b", "(?m)a",
-        "(*UTF)a", R"(a\)", R"([a-\s])", R"(\u12)", "[]a]", R"(\K)"}) {
+       {R"(\w+)", R"(\bx)", R"(\hx)", "^a", "a$", "[a[b]]", "[a&&b]", R"([\S])", R"([\P{L}])", R"([\P{N}])",
+        "(?<=a)b", "(?m)a", "(*UTF)a", R"(a\)", R"([a-\s])", R"(\u12)", "[]a]", R"(\K)"}) {
     INFO(pattern);
-    REQUIRE_THROWS_AS(translate_pattern(pattern, "p.json"), Error);
+    REQUIRE_THROWS_AS(translate_pattern(pattern, "p.json", UnicodeTables::library), Error);
   }
 }
 
@@ -73,8 +91,8 @@ TEST_CASE("patterns that don't compile or may match nothing are input errors") {
 }
 
 TEST_CASE("escapes are translated to PCRE2's") {
-  REQUIRE(translate_pattern(R"(\u00e9\v\.)", "p") == R"(\x{00e9}\x0B\.)");
-  REQUIRE(translate_pattern(R"([^\s\p{L}])", "p") == R"([^\t-\r\x{85}\p{Z}\p{L}])");
+  REQUIRE(translate_pattern(R"(\u00e9\v\.)", "p", UnicodeTables::library) == R"(\x{00e9}\x0B\.)");
+  REQUIRE(translate_pattern(R"([^\s\p{L}])", "p", UnicodeTables::library) == R"([^\t-\r\x{85}\p{Z}\p{L}])");
 }
 
 TEST_CASE("a pattern that explodes on one match ends with an input error") {

@@ -169,6 +169,28 @@ TEST_CASE("added tokens that are not special belong to ordinary text, the longes
   REQUIRE_FALSE(tokenizer.special("<tab>"));
 }
 
+TEST_CASE("added tokens are looked for in the order of tokenizers") {
+  auto json = llama3_json();
+  const auto add = [&](int id, const char* content, bool special, bool normalized) {
+    json["added_tokens"].push_back(
+        {{"id", id}, {"content", content}, {"special", special}, {"normalized", normalized}});
+  };
+  add(642, "<a><b>", false, true);
+  add(643, "<b><c>", false, false);
+  add(644, "<d><e>", true, false);
+  add(645, "<e>", false, false);
+  const Tokenizer tokenizer = Tokenizer::from_json(json.dump(), "x");
+  const auto with = [](Ids ids, std::int32_t id) { return std::ranges::count(ids, id); };
+  // What is not normalized comes first, though the other one begins further left.
+  CHECK(with(tokenizer.encode_ordinary("<a><b><c>"), 642) == 0);
+  CHECK(with(tokenizer.encode_ordinary("<a><b><c>"), 643) == 1);
+  CHECK(tokenizer.encode_ordinary("<a><b>") == Ids{642});
+  // A special token's name is text all of it.
+  CHECK(with(tokenizer.encode_ordinary("<d><e>"), 645) == 0);
+  CHECK(tokenizer.encode_ordinary("<e>") == Ids{645});
+  CHECK(tokenizer.encode_with_specials("<d><e><e>") == Ids{644, 645});
+}
+
 TEST_CASE("a tokenizer.json written and read again is the same tokenizer") {
   for (const char* form : {"llama3.json", "gpt2.json", "letters.json"}) {
     const Tokenizer tokenizer = Tokenizer::load(golden_path(form));
