@@ -10,7 +10,7 @@ from pathlib import Path
 SOURCE = Path(__file__).resolve().parents[2]
 ENVIRONMENT = Path(os.environ.get("DROVER_INTEROP_ENV") or SOURCE / "build" / "interop").absolute()
 LLAMA3_MODEL = ENVIRONMENT / "llama3" / "llama_models" / "llama3" / "tokenizer.model"  # Meta's, in tiktoken's form
-TEXTS = ENVIRONMENT / "texts"  # code, and translations into many scripts
+TEXTS = [ENVIRONMENT / "texts" / "django", ENVIRONMENT / "texts" / "django" / "conf" / "locale"]  # code; many scripts
 
 
 def enter():

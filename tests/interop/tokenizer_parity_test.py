@@ -116,7 +116,7 @@ class Parity:
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--texts", nargs="+", default=[interop_environment.TEXTS])
+    parser.add_argument("--texts", nargs="+", default=interop_environment.TEXTS)
     parser.add_argument("--megabytes", type=float, default=3)
     options = parser.parse_args()
     began = time.time()

@@ -57,7 +57,7 @@ class TrainedVocabulary(unittest.TestCase):
         return ours
 
     def test_from_megabytes_of_code_and_of_many_scripts(self):
-        tokens, _, added = self.check(real_texts([interop_environment.TEXTS], 4), 8192)
+        tokens, _, added = self.check(real_texts(interop_environment.TEXTS, 4), 8192)
         self.assertEqual(len(tokens) + len(added), 8192)
 
     def test_from_so_little_that_every_pair_is_merged_and_most_counts_are_equal(self):
