@@ -157,6 +157,7 @@ void ask_system(RankFacts& facts) {
 fs::path existing_part(const fs::path& path) {
   std::error_code error;
   fs::path part = fs::absolute(path, error).lexically_normal();
+  if (!part.has_filename()) part = part.parent_path();  // what ends in a slash
   while (part.has_relative_path() && !fs::exists(part, error)) part = part.parent_path();
   return part;
 }

@@ -14,7 +14,7 @@ namespace {
 
 using cpu::table_index;
 
-const cpu::KernelTable& kernels_of(CpuPath path) {
+const cpu::KernelTable& kernels_of([[maybe_unused]] CpuPath path) {
 #ifdef DROVER_X86
   if (path >= CpuPath::avx512) return cpu::avx512_kernels();
   if (path == CpuPath::avx2) return cpu::avx2_kernels();

@@ -376,7 +376,8 @@ TEST_CASE("a folder is tried with a lock, a synced file and a rename, and left a
 TEST_CASE("a run directory that is not there yet is made in the nearest folder that is") {
   const TemporaryFolder folder;
   CHECK(existing_part(folder.path() / "a" / "b" / "") == folder.path());
-  CHECK(existing_part(folder.path()) == folder.path());
+  CHECK(existing_part(folder.path() / ".") == folder.path());
+  CHECK(existing_part("/") == "/");
   FolderFacts facts{.path = folder.path()};
   measure_folder(facts);
   CHECK(facts.free_bytes > 0);

@@ -48,7 +48,8 @@ class InstructionSets(unittest.TestCase):
 
     def test_every_file_for_an_instruction_set_is_compiled(self):
         wanted = {path.name + ".o" for path in SOURCES.glob("*.cpp") if SPECIAL.search(path.name)}
-        if os.uname().machine != "x86_64":
+        plain = "DROVER_PLAIN:BOOL=ON\n" in (BUILD / "CMakeCache.txt").read_text()
+        if plain or os.uname().machine != "x86_64":
             wanted = set()
         self.assertEqual(wanted - {member for member, _, _ in self.symbols}, set())
 
