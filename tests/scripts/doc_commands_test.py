@@ -1,0 +1,144 @@
+"""Every command that the pages show is one that works.
+
+A page's fenced blocks say what they are: `sh` blocks are commands, and are run in order by bash in a folder of the
+page's own, with the program as `drover` on PATH and as build/release/drover; `yaml` blocks that begin with a comment
+`# NAME.yaml` are written to that file first; all else (`text`, `python` ...) is shown only. A command may fail where
+its line ends in the comment `# exits with N`.
+
+doc_commands.toml says what a page needs beforehand, which numbers of its YAML are too large for a test, and which
+blocks are not run as they stand: those tagged `long`, `gpu` or `slurm`, with what is run instead of them.
+"""
+
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+import tomllib
+import unittest
+
+SOURCE = pathlib.Path(os.environ["DROVER_SOURCE_DIR"])
+DROVER = pathlib.Path(os.environ["DROVER_BIN"])
+LIST = pathlib.Path(__file__).with_name("doc_commands.toml")
+TAGS = {"long", "gpu", "slurm"}
+SHOWN = {"text", "python", "json", "yaml", "cpp"}
+FENCE = re.compile(r"^```([^\n`]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def pages():
+    return [SOURCE / "README.md", SOURCE / "CONTRIBUTING.md", *sorted(SOURCE.glob("docs/*.md"))]
+
+
+def name_of(page):
+    return str(page.relative_to(SOURCE))
+
+
+def blocks_of(page):
+    return [(match[1], match[2]) for match in FENCE.finditer(page.read_text())]
+
+
+def first_line(block):
+    return block.strip().splitlines()[0].strip()
+
+
+def file_of(block):
+    """The file that a YAML block is, by its first line."""
+    named = re.fullmatch(r"# ([\w.-]+\.yaml)\b.*", first_line(block))
+    return named and named[1]
+
+
+def with_announced_codes(block):
+    """Bash for the block, in which every command must end with 0 or with the code that its comment announces."""
+    def checked(line):
+        announced = re.search(r"# exits with (\d+)\s*$", line)
+        if not announced:
+            return line
+        return f"set +e\n{line}\ncode=$?\nset -e\n" \
+               f'[ $code -eq {announced[1]} ] || {{ echo "exit code $code, not {announced[1]}"; exit 99; }}'
+    return "\n".join(map(checked, block.splitlines()))
+
+
+class Workplace:
+    """Where a page's blocks run."""
+
+    def __init__(self, folder):
+        self.folder = pathlib.Path(folder)
+        programs = self.folder / ".programs"
+        programs.mkdir()
+        (programs / "drover").symlink_to(DROVER)
+        (self.folder / "build").mkdir()
+        (self.folder / "build" / "release").symlink_to(DROVER.parent)
+        for shared in ("configs", "scripts", "docs"):
+            (self.folder / shared).symlink_to(SOURCE / shared)
+        # The host may be smaller than what a page is written for, and root.
+        self.environment = {**os.environ, "PATH": f"{programs}:{os.environ['PATH']}", "HOME": str(self.folder),
+                            "OMPI_MCA_rmaps_base_oversubscribe": "1", "OMPI_MCA_hwloc_base_binding_policy": "none",
+                            "DROVER_SOURCE_DIR": str(SOURCE)}
+
+    def run(self, commands, what):
+        done = subprocess.run(["bash", "-euo", "pipefail", "-c", with_announced_codes(commands)], cwd=self.folder,
+                              env=self.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True, errors="replace", timeout=150, check=False)
+        if done.returncode != 0:
+            raise AssertionError(f"{what}: exit code {done.returncode}\n{commands}\n{done.stdout[-4000:]}")
+
+
+class DocCommands(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        listed = tomllib.loads(LIST.read_text())
+        cls.needs = {page["name"]: page for page in listed["page"]}
+        cls.listed = {(block["page"], block["first"]): block for block in listed["block"]}
+
+    def test_every_block_says_what_it_is(self):
+        for page in pages():
+            self.assertEqual(page.read_text().count("\n```") % 2, 0, f"{page} has an open block")
+            for language, block in blocks_of(page):
+                self.assertIn(language, SHOWN | {"sh"}, f"{name_of(page)}: {first_line(block)}")
+
+    def test_what_is_listed_is_there_and_names_what_runs_instead(self):
+        there = {(name_of(page), first_line(block)) for page in pages() for language, block in blocks_of(page)
+                 if language == "sh"}
+        self.assertEqual(set(self.listed) - there, set(), "listed, but on no page")
+        for key, block in self.listed.items():
+            self.assertIn(block["tag"], TAGS, key)
+            self.assertTrue(block["instead"].strip(), key)
+
+    def test_changes_to_yaml_are_to_what_a_page_has(self):
+        for name, needs in self.needs.items():
+            text = (SOURCE / name).read_text()
+            for was, _ in needs.get("reduce", []):
+                self.assertIn(was, text, name)
+
+    def run_page(self, page):
+        name = name_of(page)
+        needs = self.needs.get(name, {})
+        with tempfile.TemporaryDirectory() as folder:
+            workplace = Workplace(folder)
+            if "prepare" in needs:
+                workplace.run(needs["prepare"], f"{name}, prepared")
+            for language, block in blocks_of(page):
+                if language == "yaml" and file_of(block):
+                    for was, becomes in needs.get("reduce", []):
+                        block = block.replace(was, becomes)
+                    (workplace.folder / file_of(block)).write_text(block)
+                if language == "sh":
+                    listed = self.listed.get((name, first_line(block)))
+                    workplace.run(listed["instead"] if listed else block, f"{name}: {first_line(block)}")
+
+
+def add_page_tests():
+    for page in pages():
+        if any(language == "sh" for language, _ in blocks_of(page)):
+            def test(self, page=page):
+                self.run_page(page)
+            setattr(DocCommands, f"test_the_commands_of_{page.stem.lower()}_work", test)
+
+
+add_page_tests()
+
+if __name__ == "__main__":
+    if '"mpi OFF' in subprocess.run([DROVER, "--version"], text=True, capture_output=True, check=True).stdout:
+        sys.exit(77)
+    unittest.main()
