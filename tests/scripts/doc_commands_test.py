@@ -1,12 +1,13 @@
 """Every command that the pages show is one that works.
 
 A page's fenced blocks say what they are: `sh` blocks are commands, and are run in order by bash in a folder of the
-page's own, with the program as `drover` on PATH and as build/release/drover; `yaml` blocks that begin with a comment
-`# NAME.yaml` are written to that file first; all else (`text`, `python` ...) is shown only. A command may fail where
-its line ends in the comment `# exits with N`.
+page's own, with the program as `drover` on PATH and as build/release/drover. `yaml` and `python` blocks that begin with
+a comment `# NAME.yaml` or `# NAME.py` are written to that file first. All else (`text` ...) is shown only. A command may
+fail where its line ends in the comment `# exits with N`.
 
 doc_commands.toml says what a page needs beforehand, which numbers of its YAML are too large for a test, and which
-blocks are not run as they stand: those tagged `long`, `gpu` or `slurm`, with what is run instead of them.
+blocks are not run as they stand: those tagged `long`, `gpu` or `slurm`, with what is run instead of them. Those tagged
+`interop` run as they stand where the Python environment of `scripts/setup --interop` is.
 """
 
 import os
@@ -20,6 +21,7 @@ import unittest
 
 SOURCE = pathlib.Path(os.environ["DROVER_SOURCE_DIR"])
 DROVER = pathlib.Path(os.environ["DROVER_BIN"])
+INTEROP = pathlib.Path(os.environ.get("DROVER_INTEROP_ENV") or SOURCE / "build" / "interop")
 LIST = pathlib.Path(__file__).with_name("doc_commands.toml")
 TAGS = {"long", "gpu", "slurm"}
 SHOWN = {"text", "python", "json", "yaml", "cpp"}
@@ -43,8 +45,8 @@ def first_line(block):
 
 
 def file_of(block):
-    """The file that a YAML block is, by its first line."""
-    named = re.fullmatch(r"# ([\w.-]+\.yaml)\b.*", first_line(block))
+    """The file that a block is, by its first line."""
+    named = re.fullmatch(r"# ([\w.-]+\.(?:yaml|py))", first_line(block))
     return named and named[1]
 
 
@@ -102,14 +104,30 @@ class DocCommands(unittest.TestCase):
                  if language == "sh"}
         self.assertEqual(set(self.listed) - there, set(), "listed, but on no page")
         for key, block in self.listed.items():
-            self.assertIn(block["tag"], TAGS, key)
-            self.assertTrue(block["instead"].strip(), key)
+            self.assertIn(block["tag"], TAGS | {"interop"}, key)
+            self.assertEqual("instead" in block, block["tag"] != "interop", key)
 
     def test_changes_to_yaml_are_to_what_a_page_has(self):
         for name, needs in self.needs.items():
             text = (SOURCE / name).read_text()
             for was, _ in needs.get("reduce", []):
                 self.assertIn(was, text, name)
+
+    def test_every_link_leads_to_a_page(self):
+        for page in pages():
+            for target in re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", page.read_text()):
+                self.assertTrue((page.parent / target).exists(), f"{name_of(page)}: {target}")
+
+    def run_commands(self, workplace, page, block):
+        """As they stand, unless they are listed."""
+        name = f"{page}: {first_line(block)}"
+        listed = self.listed.get((page, first_line(block)))
+        if not listed or "instead" in listed:
+            workplace.run(listed["instead"] if listed else block, name)
+        elif (INTEROP / "bin" / "python3").exists():
+            workplace.run(f'PATH="{INTEROP}/bin:$PATH"\n{block}', name)
+        else:
+            print("drover-skip: scripts/doc_commands transformers: needs scripts/setup --interop")
 
     def run_page(self, page):
         name = name_of(page)
@@ -119,13 +137,12 @@ class DocCommands(unittest.TestCase):
             if "prepare" in needs:
                 workplace.run(needs["prepare"], f"{name}, prepared")
             for language, block in blocks_of(page):
-                if language == "yaml" and file_of(block):
+                if language == "sh":
+                    self.run_commands(workplace, name, block)
+                elif file_of(block):
                     for was, becomes in needs.get("reduce", []):
                         block = block.replace(was, becomes)
                     (workplace.folder / file_of(block)).write_text(block)
-                if language == "sh":
-                    listed = self.listed.get((name, first_line(block)))
-                    workplace.run(listed["instead"] if listed else block, f"{name}: {first_line(block)}")
 
 
 def add_page_tests():
@@ -139,6 +156,6 @@ def add_page_tests():
 add_page_tests()
 
 if __name__ == "__main__":
-    if '"mpi OFF' in subprocess.run([DROVER, "--version"], text=True, capture_output=True, check=True).stdout:
+    if "mpi OFF" in subprocess.run([DROVER, "--version"], text=True, capture_output=True, check=True).stdout:
         sys.exit(77)
     unittest.main()
