@@ -2,6 +2,10 @@
 // measuring.
 #pragma once
 
+#include <memory>
+#include <utility>
+#include <vector>
+
 #include "core/function_ref.h"
 #include "parallel/communicator.h"
 
@@ -18,6 +22,56 @@ namespace drover {
 struct CommCall {
   const char* verb = "";
   std::int64_t sent_bytes = 0;
+};
+
+// Around an operation in flight, through one function that a subclass writes. Lives in an AroundOperations.
+class AroundOperation : public Operation {
+ public:
+  void wait(const Exec& exec) override {
+    around_wait([&] { inner_.wait(exec); });
+  }
+  void join() override {
+    around_wait([&] { inner_.join(); });
+  }
+  void abandon() noexcept override { const Pending dropped = std::move(inner_); }
+  void release() noexcept override { free_ = true; }
+
+ protected:
+  ~AroundOperation() = default;
+  // Calls `wait` exactly once.
+  virtual void around_wait(FunctionRef<void()> wait) = 0;
+
+ private:
+  template <class Kind>
+  friend class AroundOperations;
+  Pending inner_;
+  bool free_ = true;
+};
+
+// As many as were ever in flight at once, used again and again.
+template <class Kind>
+class AroundOperations {
+ public:
+  // A free one around `inner`; prepare(it) before it is waited for. What is done already stays as it is.
+  template <class Prepare>
+  Pending around(Pending inner, Prepare prepare) {
+    if (inner.done()) return inner;
+    Kind& operation = take();
+    prepare(operation);
+    AroundOperation& base = operation;
+    base.inner_ = std::move(inner);
+    base.free_ = false;
+    return Pending(&base);
+  }
+
+ private:
+  Kind& take() {
+    for (const auto& operation : operations_)
+      if (static_cast<AroundOperation&>(*operation).free_) return *operation;
+    return *operations_.emplace_back(std::make_unique<Kind>());
+  }
+
+  std::vector<std::unique_ptr<Kind>> operations_;
 };
 
 class AroundComm : public Communicator {

@@ -1,8 +1,5 @@
 #include "train/traced.h"
 
-#include <algorithm>
-#include <vector>
-
 #include "parallel/around_comm.h"
 
 namespace drover {
@@ -25,42 +22,20 @@ class Scope {
   Span span_;
 };
 
-// Around an operation in flight: owned by its communicator and used again.
-class TracedOperation final : public Operation {
+class TracedOperation final : public AroundOperation {
  public:
-  explicit TracedOperation(Trace& trace) : trace_(trace) {}
-
-  bool free() const { return free_; }
-  void begin(Pending inner, const Span& span) {
-    inner_ = std::move(inner);
-    span_ = span;
-    free_ = false;
-  }
-
-  void wait(const Exec& exec) override {
-    finish([&] { inner_.wait(exec); });
-  }
-  void join() override {
-    finish([&] { inner_.join(); });
-  }
-  void abandon() noexcept override { const Pending dropped = std::move(inner_); }
-  void release() noexcept override { free_ = true; }
+  Trace* trace = nullptr;
+  Span span;
 
  private:
-  template <class Wait>
-  void finish(Wait wait) {
+  void around_wait(FunctionRef<void()> wait) override {
     {
-      const Scope waiting(trace_, {.name = "wait", .subject = span_.subject});
+      const Scope waiting(*trace, {.name = "wait", .subject = span.subject});
       wait();
     }
-    span_.end = Trace::now();
-    trace_.add(span_);
+    span.end = Trace::now();
+    trace->add(span);
   }
-
-  Trace& trace_;
-  Pending inner_;
-  Span span_;
-  bool free_ = true;
 };
 
 class TracedComm final : public AroundComm {
@@ -70,34 +45,27 @@ class TracedComm final : public AroundComm {
 
  private:
   Pending around(const CommCall& call, FunctionRef<Pending()> start) override {
-    Span span{.name = call.verb,
-              .subject = name().c_str(),
-              .track = Span::Track::in_flight,
-              .number = call.sent_bytes,
-              .begin = Trace::now()};
-    Pending started = [&] {
-      const Scope starting(trace_, {.name = "start", .subject = name().c_str()});
+    const Span span{.name = call.verb,
+                    .subject = name().c_str(),
+                    .track = Span::Track::in_flight,
+                    .number = call.sent_bytes,
+                    .begin = Trace::now()};
+    const auto watched = [&] {
+      const Scope starting(trace_, {.name = "start", .subject = span.subject});
       return start();
-    }();
-    if (started.done()) return {};
-    TracedOperation& operation = free_operation();
-    operation.begin(std::move(started), span);
-    return Pending(&operation);
+    };
+    return operations_.around(watched(), [&](TracedOperation& operation) {
+      operation.trace = &trace_;
+      operation.span = span;
+    });
   }
 
   std::unique_ptr<Communicator> wrap(std::unique_ptr<Communicator> part) override {
     return std::make_unique<TracedComm>(std::move(part), trace_);
   }
 
-  TracedOperation& free_operation() {
-    const auto found =
-        std::find_if(operations_.begin(), operations_.end(), [](const auto& o) { return o->free(); });
-    return found != operations_.end() ? **found
-                                      : *operations_.emplace_back(std::make_unique<TracedOperation>(trace_));
-  }
-
   Trace& trace_;
-  std::vector<std::unique_ptr<TracedOperation>> operations_;
+  AroundOperations<TracedOperation> operations_;
 };
 
 Span action(const char* name, int microbatch) {
