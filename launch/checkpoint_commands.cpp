@@ -1,4 +1,4 @@
-// `drover checkpoint inspect | verify | hash`: one process, whatever wrote the checkpoint.
+// `drover checkpoint inspect | verify | hash | export | import`: one process, whatever wrote the checkpoint.
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <functional>
@@ -9,9 +9,10 @@
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/directory.h"
 #include "checkpoint/inspect.h"
-#include "core/cpu/cpu_backend.h"
 #include "launch/commands.h"
-#include "parallel/local_comm.h"
+#include "launch/export_checkpoint.h"
+#include "launch/import_checkpoint.h"
+#include "launch/one_rank.h"
 
 namespace drover {
 namespace {
@@ -19,16 +20,6 @@ namespace {
 constexpr const char* kOneHelp =
     "a step_N directory, a folder of them, or a run directory: of several, the newest that verifies";
 constexpr const char* kAllHelp = "step_N directories, folders of them, or run directories: all of them";
-
-// What checkpoint functions are given, for a program of one rank.
-struct OneRank {
-  PosixFileSystem files;
-  HostMemory memory;
-  std::unique_ptr<Backend> backend = make_cpu_backend(memory);
-  std::unique_ptr<Communicator> world = single_rank_world();
-  Arena scratch;
-  Exec exec{.backend = *backend, .scratch = scratch};
-};
 
 void warn(const std::string& text) { std::fprintf(stderr, "drover: %s\n", text.c_str()); }
 
@@ -78,10 +69,85 @@ Exit verify(const std::vector<std::string>& directories) {
   return intact ? Exit::done : Exit::input;
 }
 
+constexpr const char* kExportHelp =
+    R"(Writes what Transformers' from_pretrained reads: safetensors, config.json (read by versions 4 and 5), the
+tokenizer's files, generation_config.json and a README.md. docs/hugging_face.md says how names and shapes map.
+
+  drover checkpoint export runs/quickstart --out quickstart-hf
+  drover checkpoint export runs/quickstart/checkpoints/step_0000000500 --out hf --dtype bfloat16 --max-shard-size 5GB
+
+float32, the default, is what a checkpoint holds: nothing is rounded, and `import` gives the same weights back.
+bfloat16 is half as large, and what most programs compute in.)";
+
+constexpr const char* kImportHelp =
+    R"(Makes a run directory whose checkpoint of step 0 has the weights of a Llama that Transformers saved: one or several
+safetensors files of float32, bfloat16 or float16, config.json of version 4 or 5.
+
+  drover checkpoint import Llama-3.2-1B --out runs/llama-1b
+  drover train more.yaml          # more.yaml begins with `base: runs/llama-1b/model.yaml`)";
+
+struct ExportArguments {
+  ExportRequest request;
+  std::string named, format = "hf", dtype = "float32";
+};
+
+Exit export_checkpoint(ExportArguments arguments) {
+  OneRank rank;
+  arguments.request.dtype = dtype_named(arguments.dtype);
+  arguments.request.checkpoint = chosen_checkpoint(rank, arguments.named);
+  std::cout << export_hugging_face(rank, arguments.request) << '\n';
+  return Exit::done;
+}
+
+void add_export(CLI::App& group, Verb& chosen) {
+  const auto arguments = std::make_shared<ExportArguments>();
+  ExportRequest& request = arguments->request;
+  CLI::App* command = group.add_subcommand("export", "writes a checkpoint's weights for Transformers");
+  command->footer(kExportHelp);
+  command->add_option("DIR", arguments->named, kOneHelp)->required();
+  command->add_option("--out", request.out, "the folder to make")->required();
+  command->add_option("--format", arguments->format, "hf: Transformers")
+      ->check(CLI::IsMember({"hf"}))
+      ->capture_default_str();
+  command->add_option("--dtype", arguments->dtype, "of the weights written: float32 or bfloat16")
+      ->check(CLI::IsMember({"float32", "bfloat16"}))
+      ->capture_default_str();
+  command
+      ->add_option("--max-shard-size", request.shard_bytes,
+                   "of one safetensors file, as 5GB or 500MB; default 50GB")
+      ->transform(CLI::AsSizeValue(/*kb_is_1000=*/true))
+      ->check(CLI::PositiveNumber);
+  command->add_option("--tokenizer", request.tokenizer,
+                      "tokenizer.json or tiktoken .model; default: the run's");
+  command
+      ->add_option(
+          "--max-positions", request.max_positions,
+          "max_position_embeddings of config.json; default: the longest row trained on, or what scaled RoPE "
+          "reaches")
+      ->check(CLI::PositiveNumber);
+  command->callback([arguments, &chosen] { chosen = [arguments] { return export_checkpoint(*arguments); }; });
+}
+
+void add_import(CLI::App& group, Verb& chosen) {
+  const auto request = std::make_shared<ImportRequest>();
+  CLI::App* command = group.add_subcommand("import", "makes a run of a Llama that Transformers saved");
+  command->footer(kImportHelp);
+  command->add_option("FOLDER", request->from, "a folder with config.json and safetensors")->required();
+  command->add_option("--out", request->out, "the run directory to make")->required();
+  command->callback([request, &chosen] {
+    chosen = [request] {
+      OneRank rank;
+      std::cout << import_hugging_face(rank, *request) << '\n';
+      return Exit::done;
+    };
+  });
+}
+
 }  // namespace
 
 void add_checkpoint_commands(CLI::App& app, Verb& chosen) {
-  CLI::App* group = app.add_subcommand("checkpoint", "look at checkpoints, check them, compare them");
+  CLI::App* group = app.add_subcommand(
+      "checkpoint", "look at checkpoints, check them, compare them; to and from Transformers");
   group->require_subcommand(1);
   const auto named = std::make_shared<std::vector<std::string>>();
   const auto add = [&](const char* verb, const char* about, const char* example, bool several,
@@ -104,15 +170,16 @@ void add_checkpoint_commands(CLI::App& app, Verb& chosen) {
       "are any",
       "Example: drover checkpoint verify runs/quickstart/checkpoints", true,
       [named] { return verify(*named); });
-  for (const char* verb : {"plan", "export", "import"}) {
-    CLI::App* command = group->add_subcommand(verb, "not yet");
-    command->allow_extras();
-    command->callback([&chosen, verb] {
-      chosen = [verb]() -> Exit {
-        throw usage_error("`drover checkpoint ", verb, "` is not there yet; inspect, verify and hash are");
-      };
-    });
-  }
+  add_export(*group, chosen);
+  add_import(*group, chosen);
+  CLI::App* plan = group->add_subcommand("plan", "not yet");
+  plan->allow_extras();
+  plan->callback([&chosen] {
+    chosen = []() -> Exit {
+      throw usage_error(
+          "`drover checkpoint plan` is not there yet; inspect, verify, hash, export and import are");
+    };
+  });
 }
 
 }  // namespace drover

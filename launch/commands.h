@@ -18,7 +18,7 @@ using Verb = std::function<Exit()>;
 void add_config_command(CLI::App& app, Verb& chosen);    // config
 void add_data_commands(CLI::App& app, Verb& chosen);     // data train-tokenizer | prepare | inspect | explain
 void add_explain_command(CLI::App& data, Verb& chosen);  // data explain
-void add_checkpoint_commands(CLI::App& app, Verb& chosen);  // checkpoint inspect | verify | hash
+void add_checkpoint_commands(CLI::App& app, Verb& chosen);  // checkpoint inspect | export | ...
 void add_train_command(CLI::App& app, Verb& chosen);        // train
 void add_eval_command(CLI::App& app, Verb& chosen);         // eval
 void add_generate_command(CLI::App& app, Verb& chosen);     // generate

@@ -28,22 +28,6 @@ Inference::Inference(Process& process, FileSystem& files, const InferenceRequest
   load(request);
 }
 
-// What decides the model's function but not its shapes would otherwise go unnoticed.
-void Inference::refuse_another_model() const {
-  RunConfig trained;
-  try {
-    trained = read_run_config_text(state_.config, "the checkpoint's configuration");
-  } catch (const Error&) {
-    return;  // of another version: its tensors fit, and that is all that can be known
-  }
-  std::string list;
-  for (const std::string& field : changed_on_resume(trained.fields, run_.fields))
-    if (field.starts_with("model.")) list += "\n  " + field;
-  if (!list.empty())
-    throw usage_error("the configuration's model is not the one that ", checkpoint_.string(),
-                      " was trained as:", list);
-}
-
 void Inference::load(const InferenceRequest& request) {
   process_.require_equal_on_all_ranks("configuration", write_run_config(run_.config));
   const Exec& exec = trainer_->exec();
@@ -62,7 +46,7 @@ void Inference::load(const InferenceRequest& request) {
   std::vector<StateEntry> weights = trainer_->state_entries();
   std::erase_if(weights, [](const StateEntry& entry) { return entry.slot != "weight"; });
   state_ = load_checkpoint(files_, exec, process_.world(), checkpoint_, weights);
-  refuse_another_model();
+  refuse_changed_model(run_, state_.config, checkpoint_.string());
   refresh_working(exec, *training_->groups);
 }
 

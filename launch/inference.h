@@ -30,7 +30,6 @@ class Inference {
 
  private:
   void load(const InferenceRequest& request);
-  void refuse_another_model() const;
 
   Process& process_;
   FileSystem& files_;

@@ -111,6 +111,21 @@ RunConfig read_run_config_text(const std::string& text, const std::string& name)
   return run;
 }
 
+void refuse_changed_model(const RunConfig& run, const std::string& config_text,
+                          const std::string& checkpoint) {
+  RunConfig before;
+  try {
+    before = read_run_config_text(config_text, "the checkpoint's configuration");
+  } catch (const Error&) {
+    return;
+  }
+  std::string list;
+  for (const std::string& field : changed_on_resume(before.fields, run.fields))
+    if (field.starts_with("model.")) list += "\n  " + field;
+  if (!list.empty())
+    throw usage_error("the configuration's model is not the one that ", checkpoint, " was trained as:", list);
+}
+
 std::string write_run_config(const Config& config) { return write_config(list_values(config)); }
 
 std::string document_run_config() {

@@ -24,6 +24,12 @@ RunConfig read_run_config(FileSystem& files, const ConfigSource& source);
 // Only reads: for YAML that write_run_config wrote. `name` stands for the path in messages.
 RunConfig read_run_config_text(const std::string& text, const std::string& name);
 
+// Error{usage} if `run` is of another model than `config_text`, the configuration in `checkpoint`, says: values that
+// decide the model's function but not its shapes would go unnoticed when weights are loaded. Passes if the text is of
+// another version of Drover: the tensors fit, and that is all that can be known.
+void refuse_changed_model(const RunConfig& run, const std::string& config_text,
+                          const std::string& checkpoint);
+
 // YAML that read_run_config reads back to the same values: the run directory's config.yaml.
 std::string write_run_config(const Config& config);
 

@@ -177,6 +177,7 @@ void TrainRun::resume() {
   if (!found) return;
   const std::vector<StateEntry> entries = trainer_->state_entries();
   const RunState state = load_checkpoint(files_, exec, world, *found, entries);
+  refuse_changed_model(run_, state.config, found->string());  // imported weights come without a config.yaml
   trainer_->resume(state);
   saved_ = *found;
   saved_step_ = state.step;

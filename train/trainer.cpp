@@ -162,6 +162,11 @@ RunState Trainer::run_state() const {
 }
 
 void Trainer::resume(const RunState& state) {
+  if (state.feeds.empty() && state.step == 0) {  // imported weights know of no data: it begins
+    t_.loader->seek(t_.loader->sampler().start());
+    refresh_working(exec_, *t_.groups);
+    return;
+  }
   if (state.feeds.size() > t_.sources.size())
     throw input_error("the checkpoint has ", state.feeds.size(), " sources, the configuration ",
                       t_.sources.size(),
