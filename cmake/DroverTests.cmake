@@ -121,3 +121,5 @@ foreach(folder IN LISTS test_folders)
     drover_test_folder(${folder})
   endif()
 endforeach()
+# Runs the whole program, page after page.
+set_tests_properties(scripts/doc_commands.py PROPERTIES TIMEOUT 600)

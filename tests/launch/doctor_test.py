@@ -5,9 +5,10 @@ import os
 import pathlib
 import resource
 import subprocess
-import sys
 import tempfile
 import unittest
+
+import process_tests
 
 DROVER = os.environ["DROVER_BIN"]
 SOURCE = pathlib.Path(os.environ["DROVER_SOURCE_DIR"])
@@ -97,7 +98,4 @@ class DoctorAlone(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    program = unittest.main(exit=False)
-    for test, reason in program.result.skipped:
-        print(f"drover-skip: launch/doctor.mounts: {reason}")
-    sys.exit(not program.result.wasSuccessful())
+    process_tests.main("launch/doctor.mounts")

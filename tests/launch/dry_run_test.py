@@ -7,15 +7,18 @@ import tempfile
 import unittest
 from pathlib import Path
 
+import process_tests
+
 DROVER = os.environ["DROVER_BIN"]
 SOURCE = Path(os.environ["DROVER_SOURCE_DIR"])
-MPIRUN = os.environ["DROVER_MPIRUN"].split()
 UNITS = {"": 1, "k": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}
 BYTES = {"B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12}
 
 
 def drover(*arguments, ranks=None, status=0):
-    start = [*MPIRUN, str(ranks)] if ranks else []
+    if ranks:
+        process_tests.need_processes()
+    start = [*process_tests.MPIRUN, str(ranks)] if ranks else []
     done = subprocess.run([*start, DROVER, *map(str, arguments)], capture_output=True, text=True, check=False)
     assert done.returncode == status, f"{arguments}: exit {done.returncode}, not {status}: {done.stdout}{done.stderr}"
     return done.stdout + done.stderr
@@ -87,4 +90,4 @@ class DryRun(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    unittest.main()
+    process_tests.main("launch/dry_run.processes")

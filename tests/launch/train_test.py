@@ -6,16 +6,16 @@ import os
 import pathlib
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 import unittest
+
+import process_tests
 
 DROVER = os.environ["DROVER_BIN"]
 SOURCE = pathlib.Path(os.environ["DROVER_SOURCE_DIR"])
 TINY = str(SOURCE / "configs" / "tiny.yaml")
 STEPS = 8
-MPIRUN = ["mpirun", "--oversubscribe", "--bind-to", "none", "--mca", "pml", "ob1", "--mca", "btl", "self,vader", "-n"]
 
 
 class Run:
@@ -26,9 +26,11 @@ class Run:
         self.settings = {"run.dir": str(folder), "train.steps": STEPS, "checkpoint.every": 1000000, **settings}
 
     def command(self, *options, ranks=1, **settings):
+        if ranks > 1:
+            process_tests.need_processes()
         command = [DROVER, "train", TINY, *options, "--set"]
         command += [f"{key}={value}" for key, value in {**self.settings, **settings}.items()]
-        return (MPIRUN + [str(ranks)] if ranks > 1 else []) + command
+        return ([*process_tests.MPIRUN, str(ranks)] if ranks > 1 else []) + command
 
     def train(self, *options, ranks=1, code=0, **settings):
         done = subprocess.run(self.command(*options, ranks=ranks, **settings), stdout=subprocess.PIPE,
@@ -251,4 +253,4 @@ class TrainTest(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    sys.exit(unittest.main())
+    process_tests.main("launch/train.processes")
