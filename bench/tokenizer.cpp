@@ -1,8 +1,7 @@
-// Encoding, MB/s and tokens/s on one thread. For a figure beside tiktoken on the same text and vocabulary, in
-// one run:
+// Encoding, MB/s and tokens/s on one thread; bench/peers/tokenizer.py runs it beside tiktoken on the same texts
+// and vocabulary:
 //
-//   bench_tokenizer --tokenizer=tokenizer.json --text=corpus.txt && bench/peers/tokenizer.py tokenizer.json
-//   corpus.txt
+//   bench_tokenizer --tokenizer=tokenizer.json --text=corpus.txt
 //
 // Without arguments the text is synthetic and the vocabulary trained on it; its few distinct words flatter
 // the piece cache.

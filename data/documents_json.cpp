@@ -33,7 +33,7 @@ class TextHandler final : public nlohmann::json_sax<Json> {
     if (found_) return std::nullopt;
     if (!object_) return cat("neither an object nor a string");
     return cat("has no string under \"", shown(wanted_), "\" (keys: ", keys_.empty() ? "none" : keys_,
-               "); name the key with --text-key");
+               "); name the key with --text-key, or take files as they are with --format text");
   }
 
   bool string(string_t& value) override {

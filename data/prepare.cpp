@@ -72,6 +72,12 @@ class ProgressReporter {
 
   double seconds() const { return seconds_since(start_); }
 
+  // Calls back in any case.
+  void finish(const ReadProgress& progress) {
+    next_ = 0;
+    report(progress);
+  }
+
   void report(ReadProgress progress) {
     constexpr double kInterval = 0.5;
     progress.seconds = seconds();
@@ -132,6 +138,7 @@ class Preparation {
       write(wave);
       wave = next.get();
     }
+    progress_.finish(progress());
     outputs_.publish();
     return summary();
   }
@@ -159,8 +166,12 @@ class Preparation {
       outputs_.add(batch);
       findings_ += batch.findings;
     }
-    progress_.report(
-        {.bytes_read = wave.bytes_read, .documents = outputs_.documents(), .tokens = outputs_.tokens()});
+    bytes_read_ = wave.bytes_read;
+    progress_.report(progress());
+  }
+
+  ReadProgress progress() const {
+    return {.bytes_read = bytes_read_, .documents = outputs_.documents(), .tokens = outputs_.tokens()};
   }
 
   PrepareSummary summary() const {
@@ -179,6 +190,7 @@ class Preparation {
   ThreadPool pool_;
   std::vector<BatchEncoder> encoders_;
   TextFindings findings_;
+  std::int64_t bytes_read_ = 0;  // of what has been written
 };
 
 // The texts that a tokenizer learns from, one after another.

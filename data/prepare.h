@@ -37,7 +37,8 @@ struct ReadProgress {
   double seconds = 0;
   std::optional<double> seconds_left;
 };
-using ReadProgressCallback = std::function<void(const ReadProgress&)>;  // about twice a second; may be empty
+// About twice a second, and by prepare once more before the outputs get their names; may be empty, and may throw.
+using ReadProgressCallback = std::function<void(const ReadProgress&)>;
 
 enum class Affix : std::uint8_t { automatic, none };  // automatic: as the tokenizer defines
 

@@ -12,6 +12,7 @@
 #include "launch/commands.h"
 #include "launch/console.h"
 #include "launch/read_progress.h"
+#include "launch/signals.h"
 
 namespace drover {
 namespace {
@@ -119,7 +120,13 @@ Exit run_prepare(Prepare prepare_options) {
   PosixFileSystem files;
   Console console({});
   PrepareOptions& options = prepare_options.options;
-  options.progress = [&](const ReadProgress& progress) { console.live(progress_line(progress)); };
+  const StopSignals signals;
+  options.progress = [&](const ReadProgress& progress) {
+    // The same key may have ended the program at the other end of a pipe, and what came through is not all.
+    if (signals.requested())
+      throw Error(Exit::run_again, cat("stopped by ", signals.name(), "; nothing was written"));
+    console.live(progress_line(progress));
+  };
   const PrepareSummary summary = prepare(files, Tokenizer::load(prepare_options.tokenizer), options);
   std::string text = describe(summary);
   text.pop_back();  // its last line feed

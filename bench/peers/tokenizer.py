@@ -1,11 +1,16 @@
 #!/usr/bin/env python3
-"""tiktoken on the work of bench_tokenizer: tokenizer.py TOKENIZER.json|RANKS.model TEXT   (pip install tiktoken)
+"""tiktoken on the work of bench_tokenizer, in alternation with it, both on one thread in processor time:
 
-Prints MB/s of CPU time on one thread, the best of three, and the number of tokens, which must equal Drover's.
+    scripts/setup --interop
+    build/interop/bin/python bench/peers/tokenizer.py build/release/bench/bench_tokenizer RANKS.model TEXT... [--rounds 5]
+
+RANKS.model is a tiktoken ranks file or a tokenizer.json with Llama 3's split. The numbers of tokens must be equal.
 """
+import argparse
 import base64
 import json
-import sys
+import statistics
+import subprocess
 import time
 
 import tiktoken
@@ -25,16 +30,38 @@ def ranks_of(path):
     return {bytes(byte_of[c] for c in token): id for token, id in vocabulary.items()}
 
 
+def drover(bench, tokenizer, text):
+    """Seconds and tokens of one encoding."""
+    command = [bench, f"--tokenizer={tokenizer}", f"--text={text}", "--benchmark_filter=encode", "--benchmark_format=json"]
+    (run,) = json.loads(subprocess.run(command, capture_output=True, check=True, text=True).stdout)["benchmarks"]
+    seconds = run["cpu_time"] / {"ms": 1e3, "us": 1e6, "ns": 1e9}[run["time_unit"]]
+    return seconds, round(run["items_per_second"] * seconds)
+
+
+def peer(encoding, text):
+    began = time.process_time()
+    ids = encoding.encode_ordinary(text)
+    return time.process_time() - began, len(ids)
+
+
 def main():
-    tokenizer_path, text_path = sys.argv[1:]
-    text = open(text_path, newline="", errors="replace").read()
-    encoding = tiktoken.Encoding("peer", pat_str=LLAMA3, mergeable_ranks=ranks_of(tokenizer_path), special_tokens={})
-    seconds = []
-    for _ in range(3):
-        began = time.process_time()
-        ids = encoding.encode_ordinary(text)
-        seconds.append(time.process_time() - began)
-    print(f"tiktoken {tiktoken.__version__}: {len(text.encode()) / min(seconds) / 1e6:.1f} MB/s, {len(ids)} tokens")
+    parser = argparse.ArgumentParser()
+    parser.add_argument("bench")
+    parser.add_argument("tokenizer")
+    parser.add_argument("texts", nargs="+")
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    encoding = tiktoken.Encoding("peer", pat_str=LLAMA3, mergeable_ranks=ranks_of(options.tokenizer), special_tokens={})
+    print(f"| text | MB | bytes a token | Drover MB/s | tiktoken {tiktoken.__version__} MB/s | times as fast |")
+    for path in options.texts:
+        text = open(path, newline="", errors="replace").read()
+        megabytes = len(text.encode()) / 1e6
+        rounds = [(drover(options.bench, options.tokenizer, path), peer(encoding, text)) for _ in range(options.rounds)]
+        (_, tokens), (_, expected) = rounds[0]
+        assert tokens == expected, (path, tokens, expected)
+        ours, theirs = (statistics.median(side[at][0] for side in rounds) for at in (0, 1))
+        print(f"| {path} | {megabytes:.1f} | {megabytes * 1e6 / tokens:.2f} | {megabytes / ours:.1f} | "
+              f"{megabytes / theirs:.1f} | {theirs / ours:.1f} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,10 @@
 import json
 import os
 import pty
+import signal
 import subprocess
 import tempfile
+import time
 import unittest
 from pathlib import Path
 
@@ -98,6 +100,21 @@ class DataCommands(unittest.TestCase):
         self.prepare(self.input)
         self.assertIn("--replace", self.prepare(self.input, status=3))
         self.prepare(self.input, "--replace")
+
+    def test_a_signal_ends_preparing_and_leaves_nothing_though_the_pipe_was_closed_in_order(self):
+        before = sorted(os.listdir(self.at))
+        command = [DROVER, "data", "prepare", "-", "--tokenizer", GOLDEN / "llama3.json", "--out", self.at / "out.h5"]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as running:
+            running.stdin.write(self.lines)
+            running.stdin.flush()
+            while sorted(os.listdir(self.at)) == before:
+                time.sleep(0.01)
+            running.send_signal(signal.SIGINT)
+            running.stdin.close()
+            said = running.stderr.read().decode()
+        self.assertEqual(running.returncode, 75, said)
+        self.assertIn("stopped by SIGINT", said)
+        self.assertEqual(sorted(os.listdir(self.at)), before)
 
     def test_help_teaches_with_an_example(self):
         for verb in ("train-tokenizer", "prepare", "inspect"):
