@@ -58,6 +58,7 @@ class Trainer {
   std::vector<StateEntry> gradient_entries() const;
   RunState run_state() const;
   // After state_entries() were filled from a checkpoint: working weights, data position and step follow.
+  // A state of step 0 without feeds, which is of imported weights, begins the data.
   void resume(const RunState& state);
 
   const Exec& exec() const { return exec_; }
