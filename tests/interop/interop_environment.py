@@ -14,11 +14,13 @@ TEXTS = [ENVIRONMENT / "texts" / "django", ENVIRONMENT / "texts" / "django" / "c
 
 
 def enter():
-    if Path(sys.prefix) == ENVIRONMENT:
+    if Path(sys.prefix).resolve() == ENVIRONMENT.resolve():
         return
     if not (ENVIRONMENT / "made-of-requirements.txt").exists():
         print(f"skipped: there is no {ENVIRONMENT}; scripts/setup --interop makes it")
         sys.exit(77)
     python = ENVIRONMENT / "bin" / "python"
+    # Compiled modules are kept, but not beside the tests: importing Transformers anew takes a quarter of a minute.
+    os.environ["PYTHONPYCACHEPREFIX"] = str(ENVIRONMENT / "pycache")
     os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
-    os.execv(python, [python, "-B", *sys.argv])
+    os.execv(python, [python, *sys.argv])
