@@ -10,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+#include "bench/models.h"
 #include "core/cpu/cpu_backend.h"
 #include "parallel/around_comm.h"
 #include "parallel/local_comm.h"
@@ -57,13 +58,7 @@ class DelayedComm final : public AroundComm {
 
 Config config_of(const ParallelConfig& parallel) {
   Config config;
-  config.model = {.hidden_size = 256,
-                  .num_hidden_layers = 8,
-                  .num_attention_heads = 8,
-                  .num_key_value_heads = 4,
-                  .intermediate_size = 768,
-                  .vocab_size = 8192,
-                  .tie_word_embeddings = true};
+  config.model = model_8m();
   config.data.synthetic =
       SyntheticOptions{.vocab_size = 8192, .median_length = 400, .sigma = 1.5, .max_length = 512};
   config.train = {.sequence_length = 512, .batch_tokens = 4 * 512, .steps = 1000};

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/models.h"
 #include "bench/timed_backend.h"
 #include "core/cpu/cpu_backend.h"
 #include "core/ops.h"
@@ -24,13 +25,7 @@ using Arguments = std::map<std::string, std::string>;
 constexpr std::int64_t kSequence = 512;
 
 ModelConfig model_named(const std::string& name) {
-  ModelConfig model{.hidden_size = 256,
-                    .num_hidden_layers = 8,
-                    .num_attention_heads = 8,
-                    .num_key_value_heads = 4,
-                    .intermediate_size = 768,
-                    .vocab_size = 8192,
-                    .tie_word_embeddings = true};
+  ModelConfig model = model_8m();
   if (name == "8m") return model;
   if (name != "39m") throw usage_error("--model=", name, ": expected 8m or 39m");
   model.hidden_size = 512;
