@@ -115,16 +115,13 @@ void add_export(CLI::App& group, Verb& chosen) {
   command
       ->add_option("--max-shard-size", request.shard_bytes,
                    "of one safetensors file, as 5GB or 500MB; default 50GB")
-      ->transform(CLI::AsSizeValue(/*kb_is_1000=*/true))
-      ->check(CLI::PositiveNumber);
+      ->transform(CLI::AsSizeValue(/*kb_is_1000=*/true));
   command->add_option("--tokenizer", request.tokenizer,
                       "tokenizer.json or tiktoken .model; default: the run's");
-  command
-      ->add_option(
-          "--max-positions", request.max_positions,
-          "max_position_embeddings of config.json; default: the longest row trained on, or what scaled RoPE "
-          "reaches")
-      ->check(CLI::PositiveNumber);
+  command->add_option(
+      "--max-positions", request.max_positions,
+      "max_position_embeddings of config.json; default: the longest row trained on, or what scaled RoPE "
+      "reaches");
   command->callback([arguments, &chosen] { chosen = [arguments] { return export_checkpoint(*arguments); }; });
 }
 

@@ -75,6 +75,13 @@ std::int64_t positions_of(const Config& config, const ExportRequest& request) {
   return longest;
 }
 
+void check_options(const ExportRequest& request) {
+  if (request.shard_bytes < 1)
+    throw usage_error("--max-shard-size is ", request.shard_bytes, "; it must be at least 1 byte, as in 5GB");
+  if (request.max_positions && *request.max_positions < 1)
+    throw usage_error("--max-positions is ", *request.max_positions, "; it must be at least 1");
+}
+
 class Export {
  public:
   Export(OneRank& rank, const ExportRequest& request)
@@ -160,6 +167,7 @@ class Export {
 }  // namespace
 
 std::string export_hugging_face(OneRank& rank, const ExportRequest& request) {
+  check_options(request);
   return Export(rank, request).run();
 }
 

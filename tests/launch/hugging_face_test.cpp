@@ -230,6 +230,15 @@ TEST_CASE("weights that do not fit config.json are refused by name") {
         }) == "nothing was thrown");
 }
 
+TEST_CASE("sizes of nothing are refused by the option's name") {
+  ModelFolder model("F32");
+  OneRank rank;
+  CHECK(model.refusal([&] { export_hugging_face(rank, {.checkpoint = "x", .out = "y", .shard_bytes = 0}); })
+            .starts_with("--max-shard-size is 0; it must be at least 1 byte"));
+  CHECK(model.refusal([&] { export_hugging_face(rank, {.checkpoint = "x", .out = "y", .max_positions = 0}); })
+            .starts_with("--max-positions is 0; it must be at least 1"));
+}
+
 TEST_CASE("a tokenizer that cannot be taken is told, and the weights are imported") {
   ModelFolder model("F32");
   model.write_text("tokenizer.json", "{}");
