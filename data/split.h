@@ -22,8 +22,8 @@
 
 namespace drover {
 
-// Whose letters and numbers: PCRE2's, or also those that Unicode 16 has more than Unicode 14. The second costs half
-// the speed, so it is for texts with such characters only; on others both match the same.
+// Whose letters and numbers: PCRE2's, or also those that Unicode 16 has more than Unicode 14. The second is
+// up to a third slower, so it is for texts with such characters only; on others both match the same.
 enum class UnicodeTables : std::uint8_t { library, newer };
 
 // In PCRE2's syntax, or an input error that starts with `path`.
