@@ -68,10 +68,11 @@ std::int64_t positions_of(const Config& config, const ExportRequest& request) {
   std::int64_t longest = config.train.sequence_length;
   for (const PhaseConfig& phase : config.phases)
     longest = std::max(longest, phase.sequence_length.value_or(0));
-  if (const auto& scaling = config.model.rope_scaling)
-    longest = std::max(
-        longest, static_cast<std::int64_t>(scaling->factor *
-                                           static_cast<double>(scaling->original_max_position_embeddings)));
+  if (const auto& scaling = config.model.rope_scaling) {
+    constexpr double kMost = 1e15;  // whatever the factor, a number that fits
+    const double reached = scaling->factor * static_cast<double>(scaling->original_max_position_embeddings);
+    longest = std::max(longest, static_cast<std::int64_t>(std::min(kMost, reached)));
+  }
   return longest;
 }
 
