@@ -1,10 +1,11 @@
 // `drover VERB ...`: parses, runs the verb, turns what it throws into a message and an exit code.
 #include <CLI/CLI.hpp>
-#include <cstdio>
 
+#include "core/config_catalogue.h"
 #include "core/cpu/cpu_backend.h"
 #include "launch/build_identity.h"
 #include "launch/commands.h"
+#include "launch/process.h"
 
 namespace drover {
 namespace {
@@ -35,7 +36,42 @@ std::string version_text() {
              make_cpu_backend(memory)->describe());
 }
 
-int run(int argc, char** argv) {
+// The verb as far as it was understood, such as "data" of "data prepair".
+struct Understood {
+  const CLI::App* verb;
+  std::string words;  // " data prepare"
+};
+
+Understood understood(const CLI::App& app) {
+  Understood so_far{.verb = &app};
+  while (!so_far.verb->get_subcommands().empty()) {
+    so_far.verb = so_far.verb->get_subcommands().front();
+    so_far.words += " " + so_far.verb->get_name();
+  }
+  return so_far;
+}
+
+std::string verbs_of(const CLI::App& app) {
+  std::string names;
+  for (const CLI::App* verb : app.get_subcommands([](const CLI::App*) { return true; }))
+    names += verb->get_name() + " ";
+  return names;
+}
+
+Error wrong_usage(const CLI::App& app, const CLI::ParseError& error) {
+  const auto [verb, words] = understood(app);
+  const std::string verbs = verbs_of(*verb);
+  const std::vector<std::string> unknown = app.remaining(/*recurse=*/true);
+  if (!verbs.empty() && !unknown.empty() && !unknown.front().starts_with('-'))
+    return usage_error("there is no verb `drover", words, ' ', unknown.front(), '`',
+                       remedy_for_choice(verbs.c_str(), unknown.front()));
+  std::string problem = error.what();
+  problem.erase(problem.find_last_not_of(" .\n") + 1);
+  return usage_error(words.empty() ? "" : words.substr(1) + ": ", problem, "; `drover", words,
+                     " --help` shows what it takes, with examples");
+}
+
+Exit run(int argc, char** argv) {
   CLI::App app{kHelp};
   app.set_version_flag("--version", version_text);
   app.require_subcommand(1);
@@ -53,22 +89,27 @@ int run(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? static_cast<int>(Exit::done) : static_cast<int>(Exit::usage);
+    if (error.get_exit_code() != 0) throw wrong_usage(app, error);
+    app.exit(error);  // --help, --version
+    return Exit::done;
   }
-  return static_cast<int>(chosen());
+  return chosen();
+}
+
+// Of a verb that has not started ranks yet, or never does: under mpirun every one of them is here.
+Exit fail_as_ranks(const std::exception_ptr& failure) {
+  Process process;
+  return run_as_ranks(process, [&]() -> Exit { std::rethrow_exception(failure); });
 }
 
 }  // namespace
 }  // namespace drover
 
 int main(int argc, char** argv) {
+  using namespace drover;
   try {
-    return drover::run(argc, argv);
-  } catch (const drover::Error& error) {
-    std::fprintf(stderr, "drover: %s\n", error.what());
-    return static_cast<int>(error.exit());
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "drover: %s\n", error.what());
-    return static_cast<int>(drover::Exit::internal);
+    return static_cast<int>(run(argc, argv));
+  } catch (const std::exception&) {
+    return static_cast<int>(fail_as_ranks(std::current_exception()));
   }
 }

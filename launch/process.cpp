@@ -158,10 +158,24 @@ bool Process::fails_with(const std::string& reason, Exit exit) noexcept {
   }
 }
 
+namespace {
+
+// Errors quote what is in files from outside: that must neither move the cursor nor flood the screen.
+std::string printable(std::string_view message) {
+  constexpr std::size_t kLongest = 8000;
+  std::string text(message.substr(0, kLongest));
+  std::replace_if(
+      text.begin(), text.end(), [](unsigned char c) { return (c < 0x20 && c != '\n') || c == 0x7f; }, '?');
+  return message.size() > kLongest ? text + "..." : text;
+}
+
+}  // namespace
+
 Exit run_as_ranks(Process& process, const std::function<Exit()>& work) {
-  const auto fail = [&](const char* what, Exit exit) {
-    if (process.fails_with(cat("drover: rank ", process.world().rank(), ": ", what), exit))
-      std::fprintf(stderr, "drover: %s\n", what);
+  const auto fail = [&](std::string_view what, Exit exit) {
+    const std::string text = printable(what);
+    if (process.fails_with(cat("drover: rank ", process.world().rank(), ": ", text), exit))
+      std::fprintf(stderr, "drover: %s\n", text.c_str());
     return exit;
   };
   try {
@@ -169,6 +183,8 @@ Exit run_as_ranks(Process& process, const std::function<Exit()>& work) {
     return work();
   } catch (const Error& error) {
     return fail(error.what(), error.exit());
+  } catch (const std::bad_alloc&) {
+    return fail("out of host memory; use more ranks or a smaller model, batch or input", Exit::usage);
   } catch (const std::exception& error) {
     return fail(error.what(), Exit::internal);
   }
