@@ -26,7 +26,7 @@ std::int64_t drawn_length(const SyntheticOptions& options, std::uint64_t key) {
 
 void check(const SyntheticOptions& options) {
   const auto require = [](bool good, const char* option, auto value) {
-    if (!good) throw usage_error("synthetic source: ", option, " ", value, " is out of range");
+    if (!good) throw usage_error("data.synthetic.", option, " is ", value, ", which is out of range");
   };
   require(options.documents >= 1, "documents", options.documents);
   require(options.vocab_size >= 2 && options.vocab_size < (std::int64_t{1} << 31), "vocab_size",
@@ -36,6 +36,8 @@ void check(const SyntheticOptions& options) {
   require(std::isfinite(options.sigma) && options.sigma >= 0, "sigma", options.sigma);
   require(options.max_length >= 1 && options.max_length < (std::int64_t{1} << 31), "max_length",
           options.max_length);
+  constexpr std::int64_t kMostTokens = std::int64_t{1} << 60;  // of an epoch
+  require(options.documents <= kMostTokens / options.max_length, "documents", options.documents);
 }
 
 }  // namespace

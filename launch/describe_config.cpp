@@ -6,7 +6,9 @@ namespace drover {
 
 namespace {
 
-constexpr double kMaxRanks = 1e6;
+// Far above what anybody trains, and so that products of them can be counted.
+constexpr double kMaxRanks = 1e6, kMaxSize = 1 << 24, kMaxBlocks = 1 << 16;
+constexpr double kMaxSteps = 1e9, kMaxBatchTokens = 1e9, kMaxTokens = 1e18;
 
 void describe_run(Fields& fields, RunSection& c) {
   fields.add("name", c.name,
@@ -34,7 +36,9 @@ void describe_rope_scaling(Fields& fields, RopeScaling& c) {
   fields.add("high_freq_factor", c.high_freq_factor,
              {.meaning = "wavelengths below original_max_position_embeddings / this are not scaled"});
   fields.add("original_max_position_embeddings", c.original_max_position_embeddings,
-             {.meaning = "tokens of context the unscaled model was trained with", .at_least = 1});
+             {.meaning = "tokens of context the unscaled model was trained with",
+              .at_least = 1,
+              .at_most = kMaxBatchTokens});
 }
 
 // "The Llama 3 Herd of Models" (arXiv 2407.21783), table 3.
@@ -60,11 +64,17 @@ ModelConfig preset_named(const std::string& name) {
 }
 
 void describe_model_shape(Fields& fields, ModelConfig& c, bool required) {
-  const auto size = [&](const char* key, std::int64_t& value, const char* meaning, const char* elsewhere) {
-    fields.add(key, value, {.meaning = meaning, .required = required, .at_least = 1, .elsewhere = elsewhere});
+  const auto size = [&](const char* key, std::int64_t& value, const char* meaning, const char* elsewhere,
+                        double at_most = kMaxSize) {
+    fields.add(key, value,
+               {.meaning = meaning,
+                .required = required,
+                .at_least = 1,
+                .at_most = at_most,
+                .elsewhere = elsewhere});
   };
   size("hidden_size", c.hidden_size, "width D of the residual stream", "dim d_model n_embd");
-  size("num_hidden_layers", c.num_hidden_layers, "blocks L", "n_layers num_layers n_layer");
+  size("num_hidden_layers", c.num_hidden_layers, "blocks L", "n_layers num_layers n_layer", kMaxBlocks);
   size("num_attention_heads", c.num_attention_heads, "query heads H", "n_heads n_head");
   size("num_key_value_heads", c.num_key_value_heads, "key and value heads K; H is a multiple of it",
        "n_kv_heads num_query_groups");
@@ -80,6 +90,7 @@ void describe_head_dim(Fields& fields, ModelConfig& c) {
   fields.add("head_dim", head_dim,
              {.meaning = "size E of a head; null: hidden_size / num_attention_heads",
               .at_least = 1,
+              .at_most = kMaxSize,
               .elsewhere = "kv_channels"});
   c.head_dim = head_dim.value_or(0);
 }
@@ -165,7 +176,8 @@ void describe_data(Fields& fields, DataConfig& c) {
   fields.add("region_tokens", c.region_tokens,
              {.meaning = "documents are shuffled within regions of about so many tokens, and the regions too",
               .unit = Unit::tokens,
-              .at_least = 1});
+              .at_least = 1,
+              .at_most = 1e12});
 }
 
 void describe_batch(Fields& fields, TrainConfig& c) {
@@ -174,12 +186,14 @@ void describe_batch(Fields& fields, TrainConfig& c) {
               .unit = Unit::tokens,
               .required = true,
               .at_least = 1,
+              .at_most = kMaxBatchTokens,
               .elsewhere = "seq_len seq_length max_sequence_length max_position_embeddings block_size"});
   fields.add("batch_tokens", c.batch_tokens,
              {.meaning = "input tokens of one step over all ranks; a multiple of sequence_length",
               .unit = Unit::tokens,
               .required = true,
               .at_least = 1,
+              .at_most = kMaxBatchTokens,
               .elsewhere = "global_batch_size num_tokens_per_train_step batch_size"});
   fields.add("microbatch_sequences", c.microbatch_sequences,
              {.meaning = "rows a rank computes at once",
@@ -199,12 +213,14 @@ void describe_train(Fields& fields, TrainConfig& c) {
              {.meaning = "optimizer steps to train; give this or tokens",
               .on_resume = OnResume::may_change,
               .at_least = 1,
+              .at_most = kMaxSteps,
               .elsewhere = "train_steps train_iters max_steps num_steps"});
   fields.add("tokens", c.tokens,
              {.meaning = "input tokens to train on; give this or steps",
               .on_resume = OnResume::may_change,
               .unit = Unit::tokens,
               .at_least = 1,
+              .at_most = kMaxTokens,
               .elsewhere = "train_samples max_duration max_tokens"});
   fields.add("recompute", c.recompute,
              {.meaning = "what backward computes again instead of keeping it: less memory, the same numbers",
@@ -248,11 +264,13 @@ void describe_optimizer(Fields& fields, OptimizerConfig& c) {
              {.meaning = "steps in which the rate rises linearly to lr",
               .on_resume = OnResume::may_change,
               .at_least = 0,
+              .at_most = kMaxSteps,
               .elsewhere = "lr_warmup_steps lr_warmup_iters num_warmup_steps warmup"});
   fields.add("decay_steps", c.decay_steps,
              {.meaning = "steps of the decay; null: to the end of the run (wsd: its last tenth)",
               .on_resume = OnResume::may_change,
               .at_least = 1,
+              .at_most = kMaxSteps,
               .elsewhere = "lr_decay_steps lr_decay_iters decay_ratio"});
   fields.add("min_lr_ratio", c.min_lr_ratio,
              {.meaning = "the rate at the end of the decay, relative to lr",
@@ -337,6 +355,7 @@ void describe_checkpoint(Fields& fields, CheckpointConfig& c) {
              {.meaning = "newest checkpoints that are kept",
               .on_resume = OnResume::may_change,
               .at_least = 1,
+              .at_most = 1e6,
               .elsewhere = "keep_latest_k save_total_limit"});
 }
 
@@ -360,17 +379,20 @@ void describe_phase(Fields& fields, PhaseConfig& c) {
               .unit = Unit::tokens,
               .required = true,
               .at_least = 1,
+              .at_most = kMaxTokens,
               .elsewhere = "start_training_step"});
   fields.add("sequence_length", c.sequence_length,
              {.meaning = "tokens of a row; null: as before",
               .on_resume = OnResume::may_change,
               .unit = Unit::tokens,
-              .at_least = 1});
+              .at_least = 1,
+              .at_most = kMaxBatchTokens});
   fields.add("batch_tokens", c.batch_tokens,
              {.meaning = "input tokens of one step; null: as before",
               .on_resume = OnResume::may_change,
               .unit = Unit::tokens,
-              .at_least = 1});
+              .at_least = 1,
+              .at_most = kMaxBatchTokens});
   std::vector<SourceConfig> sources = c.sources.value_or(std::vector<SourceConfig>{});
   add_list(fields, "sources", sources,
            {.meaning = "some of data.sources with new weights, the others rest; empty: as before",

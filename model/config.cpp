@@ -32,6 +32,20 @@ void validate_rope(const ModelConfig& config) {
                       scaling.low_freq_factor, " and ", scaling.high_freq_factor);
 }
 
+// What is multiplied later stays far inside an int64.
+void require_countable(const ModelConfig& c) {
+  constexpr double kMost = 1e15;
+  const auto real = [](std::int64_t value) { return static_cast<double>(value); };
+  const double attention =
+      2 * real(c.head_size()) * (real(c.num_attention_heads) + real(c.num_key_value_heads));
+  const double block = real(c.hidden_size) * (attention + 3 * real(c.intermediate_size));
+  const double parameters = real(c.num_hidden_layers) * block + 2 * real(c.vocab_size) * real(c.hidden_size);
+  if (parameters > kMost)
+    throw usage_error("model.hidden_size is ", c.hidden_size,
+                      ", and with model.num_hidden_layers = ", c.num_hidden_layers, " the model would have ",
+                      parameters, " parameters; at most ", kMost);
+}
+
 }  // namespace
 
 void validate(const ModelConfig& config) {
@@ -46,6 +60,7 @@ void validate(const ModelConfig& config) {
   require_multiple("num_attention_heads", config.num_attention_heads, "num_key_value_heads",
                    config.num_key_value_heads);
   validate_rope(config);
+  require_countable(config);
 }
 
 ParameterCount count_parameters(const ModelConfig& c) {
