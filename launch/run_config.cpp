@@ -45,7 +45,8 @@ void check_values(const Config& config, FileSystem& files) {
   validate(config.model);
   parameter_table(config.model, static_cast<int>(config.parallel.tensor));
   check_pipeline(config);
-  if (config.data.synthetic || config.data.sources.empty()) open_sources(config, files);  // opens no file
+  check_sources(config.data);
+  if (config.data.synthetic) open_sources(config, files);  // opens no file
   validate(config.optimizer, total_steps(config));
   Sampler{sampler_phases(config)};
 }

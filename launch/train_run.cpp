@@ -48,6 +48,7 @@ class TrainRun {
 
  private:
   void enter_directory();
+  void check_text();
   std::int64_t claim_directory();
   void refuse_changed_settings();
   void record_settings();
@@ -130,6 +131,13 @@ void TrainRun::enter_directory() {
   console_ = std::make_unique<Console>(ConsoleOptions{
       .log_file = directory_.rank_log(attempt_, process_.world().rank()), .to_people = process_.first()});
   for (const std::string& warning : run_.warnings) console_->warn(warning);
+}
+
+void TrainRun::check_text() {
+  process_.on_first_rank([&] {
+    check_tokenizer(config(), training_->sources);
+    return std::string();
+  });
 }
 
 // Only once everything it names was found usable: a start that failed leaves nothing that binds the next one.
@@ -316,6 +324,7 @@ Exit TrainRun::run() {
                              .trace = profile_ ? &profile_->trace() : nullptr});
   enter_directory();
   training_ = build_training(config(), *platform_);
+  check_text();
   trainer_ = std::make_unique<Trainer>(*training_, *platform_);
   measure_peak();
   introduce();

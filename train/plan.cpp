@@ -3,6 +3,7 @@
 
 #include "data/assignment.h"
 #include "data/token_store.h"
+#include "data/tokenizer.h"
 #include "parallel/schedule_layers.h"
 #include "train/training.h"
 
@@ -101,8 +102,7 @@ std::int64_t total_steps(const Config& config) {
   return steps;
 }
 
-std::vector<std::unique_ptr<TokenSource>> open_sources(const Config& config, FileSystem& files) {
-  const DataConfig& data = config.data;
+void check_sources(const DataConfig& data) {
   if (data.sources.empty() != data.synthetic.has_value())
     throw usage_error("give either data.sources (token stores) or data.synthetic");
   for (std::size_t i = 0; i < data.sources.size(); ++i)
@@ -110,6 +110,11 @@ std::vector<std::unique_ptr<TokenSource>> open_sources(const Config& config, Fil
       if (data.sources[i].store == data.sources[j].store)
         throw usage_error("data.sources names ", data.sources[i].store,
                           " twice; give it once, with the sum of the weights");
+}
+
+std::vector<std::unique_ptr<TokenSource>> open_sources(const Config& config, FileSystem& files) {
+  const DataConfig& data = config.data;
+  check_sources(data);
   std::vector<std::unique_ptr<TokenSource>> sources;
   if (data.synthetic) sources.push_back(std::make_unique<SyntheticSource>(*data.synthetic));
   for (const SourceConfig& source : data.sources) {
@@ -130,6 +135,16 @@ std::unique_ptr<TokenSource> open_holdout(const Config& config, FileSystem& file
     check_same_tokenizer(TokenStore(files, path), *holdout, path, config.data.holdout);
   }
   return holdout;
+}
+
+void check_tokenizer(const Config& config, const std::vector<std::unique_ptr<TokenSource>>& sources) {
+  const std::string& path = config.data.tokenizer;
+  if (path.empty() || config.data.synthetic) return;
+  const std::string digest = Tokenizer::load(path).digest();
+  if (const std::string& stored = sources.front()->tokenizer_digest(); stored != digest)
+    throw input_error(config.data.sources.front().store, " was made with another tokenizer (", stored,
+                      ") than ", path, " (", digest,
+                      "), which data.tokenizer names; name the one that made it, or none");
 }
 
 ScheduleOptions schedule_options(const ParallelConfig& parallel) {

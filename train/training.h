@@ -88,10 +88,15 @@ std::vector<Phase> sampler_phases(const Config& config);
 // What the loader of the rank `at` is made with, but for the sources.
 LoaderOptions loader_options(const Config& config, const Mesh& mesh, const AxisValues& at);
 
+// Error{usage} for sources that cannot be meant, as far as no file is needed.
+void check_sources(const DataConfig& data);
 // The sources in config order, opened and checked against the model's vocabulary and each other's tokenizer.
 // Error{input} says what to do.
 std::vector<std::unique_ptr<TokenSource>> open_sources(const Config& config, FileSystem& files);
 std::unique_ptr<TokenSource> open_holdout(const Config& config, FileSystem& files);
+// Reads the tokenizer that the configuration names, if it names one. Error{input} when it is none, or did not make the
+// sources: then what is generated later would be no text.
+void check_tokenizer(const Config& config, const std::vector<std::unique_ptr<TokenSource>>& sources);
 
 // Parsed forms of keys whose values are words. Error{usage} lists the legal ones.
 Recompute recompute_named(const std::string& name);
