@@ -6,6 +6,8 @@
 #include <set>
 #include <tuple>
 
+#include "core/json_text.h"
+
 namespace drover {
 namespace {
 
@@ -45,6 +47,8 @@ bool has_control_character(std::string_view text) {
 
 // The parser keeps the last of equal keys and says nothing.
 Json parse_without_duplicates(std::string_view text, const std::filesystem::path& path) {
+  if (json_is_deeper_than(text))
+    throw damaged(path, "its JSON is nested deeper than ", kMaxJsonLevels, " levels");
   std::vector<std::set<std::string>> keys;
   const auto watch = [&](int, Json::parse_event_t event, Json& value) {
     if (event == Json::parse_event_t::object_start) keys.emplace_back();

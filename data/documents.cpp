@@ -51,7 +51,8 @@ struct DocumentReader::Input {
 
 DocumentReader::DocumentReader(ReadDocuments options)
     : options_(std::move(options)), inputs_(list_inputs(options_)) {
-  DROVER_CHECK(options_.max_document_bytes > 0, options_.max_document_bytes);
+  if (options_.max_document_bytes < 1)
+    throw usage_error("--max-document ", options_.max_document_bytes, ": must be at least 1 byte");
 }
 DocumentReader::~DocumentReader() = default;
 

@@ -78,9 +78,11 @@ Tokenizer::Tokenizer(TokenizerSpec spec, std::string_view path) {
 }
 
 Tokenizer Tokenizer::load(const std::string& path) {
+  // Looked at first: to open a pipe is to wait for who writes to it.
   struct stat info {};
-  std::ifstream file(path, std::ios::binary);
-  if (!file || stat(path.c_str(), &info) != 0 || !S_ISREG(info.st_mode)) {
+  std::ifstream file;
+  if (stat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode)) file.open(path, std::ios::binary);
+  if (!file.is_open()) {
     throw input_error(path, ": cannot read this tokenizer; give a tokenizer.json or a tiktoken .model file");
   }
   if (std::size_t(info.st_size) > kMaxTokenizerFileBytes) {

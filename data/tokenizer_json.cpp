@@ -5,6 +5,7 @@
 #include <unordered_map>
 
 #include "core/error.h"
+#include "core/json_text.h"
 #include "data/tokenizer.h"
 #include "data/tokenizer_spec.h"
 #include "data/unicode.h"
@@ -44,12 +45,18 @@ class JsonReader {
   }
 
   Json parse(std::string_view text) const {
+    if (json_is_deeper_than(text))
+      refuse("nested deeper than ", kMaxJsonLevels, " levels; this is no tokenizer.json");
     try {
       Json root = Json::parse(text);
       if (!root.is_object()) refuse("a tokenizer.json must be an object, not ", root.type_name());
       return root;
-    } catch (const Json::exception& error) {
-      refuse("not valid JSON: ", error.what());
+    } catch (const Json::parse_error& error) {
+      const std::size_t at = std::max<std::size_t>(error.byte, 1) - 1;
+      throw input_error(path_, place_in(text, at),
+                        ": not valid JSON; copy the file again, it may be incomplete");
+    } catch (const Json::exception&) {
+      refuse("not valid JSON: a number in it is too large");
     }
   }
 

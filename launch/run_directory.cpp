@@ -11,6 +11,7 @@
 #include <random>
 
 #include "checkpoint/directory.h"
+#include "core/json_text.h"
 #include "launch/build_identity.h"
 #include "launch/process.h"
 
@@ -51,7 +52,8 @@ std::string utc_now() {
 
 Json read_run_json(FileSystem& files, const std::filesystem::path& path) {
   if (!files.exists(path)) return Json{{"run_id", new_run_id()}, {"attempts", Json::array()}};
-  const Json run = Json::parse(read_text(files, path, kMaxRunJson), nullptr, false);
+  const std::string text = read_text(files, path, kMaxRunJson);
+  const Json run = json_is_deeper_than(text) ? Json() : Json::parse(text, nullptr, false);
   if (!run.is_object() || !run.contains("attempts") || !run["attempts"].is_array())
     throw input_error(path.string(), " is not a run's run.json; move it away or choose another run.dir");
   return run;

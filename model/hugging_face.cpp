@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "core/json_text.h"
+
 namespace drover {
 
 namespace {
@@ -183,6 +185,8 @@ std::string write_hugging_face_config(const HuggingFaceConfig& config) {
 }
 
 HuggingFaceConfig read_hugging_face_config(std::string_view text, const std::filesystem::path& path) {
+  if (json_is_deeper_than(text))
+    throw input_error(path.string(), ": nested deeper than ", kMaxJsonLevels, " levels; fetch it again");
   const Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (!json.is_object()) throw input_error(path.string(), " is no JSON object; fetch it again");
   const Reader read(json, path);

@@ -359,8 +359,19 @@ TEST_CASE("text that is not JSON, cut short or hostile in depth is refused") {
   const std::string whole = golden_text("gpt2.json");
   for (const std::string& text : {std::string("{"), std::string(), std::string("[]"),
                                   whole.substr(0, whole.size() / 2), std::string(1'000'000, '[')}) {
-    REQUIRE(refusal([&] { Tokenizer::from_json(text, "t.json"); }).starts_with("t.json: "));
+    REQUIRE(refusal([&] { Tokenizer::from_json(text, "t.json"); }).starts_with("t.json:"));
   }
+  // Where a value would be printed or copied, level by level on the machine's stack.
+  const std::string deep = std::string(1'000'000, '[') + std::string(1'000'000, ']');
+  for (const std::string& text :
+       {R"({"pre_tokenizer": )" + deep + "}", R"({"model": {"vocab": {"a": )" + deep + "}}}",
+        R"({"model": {"merges": [)" + deep + "]}}"})
+    REQUIRE(refusal([&] {
+              Tokenizer::from_json(text, "t.json");
+            }).starts_with("t.json: nested deeper than 32 levels"));
+  REQUIRE(refusal([] {
+            Tokenizer::from_json("{\n  \"a\": oops}", "t.json");
+          }).starts_with("t.json:2:8: not valid JSON"));
 }
 
 TEST_CASE("a ranks file that is malformed is refused with file and line") {
