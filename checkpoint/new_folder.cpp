@@ -58,7 +58,7 @@ void NewFolder::require_space(std::int64_t bytes) const {
   std::error_code failure;
   const std::filesystem::space_info space = std::filesystem::space(partial_, failure);
   if (failure || space.available >= static_cast<std::uintmax_t>(bytes)) return;
-  throw usage_error(path_.string(), " will have ", bytes, " bytes, and its disk has ", space.available,
+  throw input_error(path_.string(), " will have ", bytes, " bytes, and its disk has ", space.available,
                     " left; free space there, or choose another disk");
 }
 

@@ -23,7 +23,7 @@ class NewFolder {
 
   // Where to write.
   const std::filesystem::path& partial() const { return partial_; }
-  // Error{usage} with both numbers if the disk has less than `bytes` to give. A file system that cannot tell passes.
+  // Error{input} with both numbers if the disk has less than `bytes` to give. A file system that cannot tell passes.
   void require_space(std::int64_t bytes) const;
   // Everything in the folder is synced. Gives it its name.
   void publish();

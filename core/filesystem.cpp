@@ -19,6 +19,12 @@ std::string_view remedy(int code) {
     case ENOSPC:
     case EDQUOT:
       return "; free space there, or use another disk";
+    case ENOENT:
+      return "; check the name and its folder";
+    case ENOTDIR:
+      return "; a part of the path is a file, choose another";
+    case EISDIR:
+      return "; a file belongs there, move the directory away or name another";
     case EACCES:
     case EPERM:
       return "; check the owner and the permissions";
@@ -211,14 +217,35 @@ std::string read_text(FileSystem& files, const std::filesystem::path& path, std:
   return text;
 }
 
+namespace {
+
+void write_new(FileSystem& files, const std::filesystem::path& path, std::string_view text) {
+  const auto file = files.open(path, OpenMode::create);
+  file->write(bytes_of(text), 0);
+  file->sync();
+}
+
+// Best effort: another error is on its way.
+void remove_if_there(FileSystem& files, const std::filesystem::path& path) noexcept {
+  try {
+    if (files.exists(path)) files.remove_file(path);
+  } catch (const Error&) {
+  }
+}
+
+}  // namespace
+
 void write_text_atomically(FileSystem& files, const std::filesystem::path& path, std::string_view text) {
   std::filesystem::path next = path;
   next += ".next";
   if (files.exists(next)) files.remove_file(next);  // left by a crash
-  const auto file = files.open(next, OpenMode::create);
-  file->write(bytes_of(text), 0);
-  file->sync();
-  files.rename(next, path);
+  try {
+    write_new(files, next, text);
+    files.rename(next, path);
+  } catch (const Error&) {
+    remove_if_there(files, next);
+    throw;
+  }
   files.sync_directory(path.has_parent_path() ? path.parent_path() : ".");
 }
 

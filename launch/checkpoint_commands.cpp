@@ -21,7 +21,7 @@ constexpr const char* kOneHelp =
     "a step_N directory, a folder of them, or a run directory: of several, the newest that verifies";
 constexpr const char* kAllHelp = "step_N directories, folders of them, or run directories: all of them";
 
-void warn(const std::string& text) { std::fprintf(stderr, "drover: %s\n", text.c_str()); }
+void warn(const std::string& text) { std::fprintf(stderr, "drover: warning: %s\n", text.c_str()); }
 
 std::filesystem::path chosen_checkpoint(OneRank& rank, const std::string& named) {
   const auto folder = checkpoint_folder(rank.files, named);
@@ -56,17 +56,22 @@ std::vector<std::filesystem::path> all_checkpoints(FileSystem& files, const std:
 
 Exit verify(const std::vector<std::string>& directories) {
   PosixFileSystem files;
-  bool intact = true;
+  int damaged = 0;
   for (const std::string& named : directories) {
     for (const auto& directory : all_checkpoints(files, named)) {
       const Verification found = verify_checkpoint(files, directory);
       std::cout << directory.string() << ": " << found.files << " files, " << found.bytes
                 << " bytes: " << (found.damage.empty() ? "intact" : "damaged") << '\n';
       for (const Damage& damage : found.damage) std::cout << "  " << describe(damage) << '\n';
-      intact = intact && found.damage.empty();
+      damaged += found.damage.empty() ? 0 : 1;
     }
   }
-  return intact ? Exit::done : Exit::input;
+  if (damaged > 0)
+    throw input_error(
+        damaged, damaged == 1 ? " checkpoint is" : " checkpoints are",
+        " damaged, as listed; a run goes on from the newest that is intact: restore the others, or "
+        "remove them");
+  return Exit::done;
 }
 
 constexpr const char* kExportHelp =

@@ -19,8 +19,8 @@ struct ExportRequest {
 };
 
 // Writes the folder under OUT.partial and renames it. Every byte read is checked; memory stays bounded whatever the
-// model's size. Returns what to tell the user. Error{input}: a damaged checkpoint, a tokenizer that does not fit;
-// Error{usage}: an option that cannot be, `out` exists, the disk is too small.
+// model's size. Returns what to tell the user. Error{input}: a damaged checkpoint, a tokenizer that does not fit, a disk
+// that is too small; Error{usage}: an option that cannot be, `out` exists.
 std::string export_hugging_face(OneRank& rank, const ExportRequest& request);
 
 }  // namespace drover

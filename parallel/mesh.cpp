@@ -65,7 +65,7 @@ Mesh Mesh::fitting(int ranks, AxisValues sizes) {
       throw usage_error("the configuration's layout needs more ranks than the ", ranks,
                         " that were started: tensor ", sizes.tensor, ", context ", sizes.context,
                         ", pipeline ", sizes.pipeline, ", shard ", sizes.shard, ", replicate ",
-                        sizes.replicate);
+                        sizes.replicate, "; start more ranks, or lower one of these parallel keys");
   const int fixed = Mesh(sizes).ranks();
   if (rest && ranks % fixed == 0) sizes.shard = ranks / fixed;
   const Mesh mesh(sizes);

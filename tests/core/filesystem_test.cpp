@@ -113,6 +113,17 @@ TEST_CASE("a full disk says what to do") {
                                     "space there, or use another disk"));
 }
 
+TEST_CASE("a text that cannot be written leaves the old one, and nothing beside it") {
+  RecordingFileSystem files;
+  write_text_atomically(files, "a", "one");
+  for (const int change : {0, 1, 2, 3}) {  // create, write, sync, rename
+    files.inject({.at = change, .code = ENOSPC});
+    CHECK_THROWS_AS(write_text_atomically(files, "a", "two"), FileError);
+    CHECK(files.list("") == std::vector<std::string>{"a"});
+    CHECK(read_text(files, "a", 100) == "one");
+  }
+}
+
 TEST_CASE("only plain names are base names") {
   for (const char* good : {"a", "rank_00000.h5", "...", "a b"}) CHECK(is_base_name(good));
   for (const std::string bad : {"", ".", "..", "a/b", "../a", "/a", "a/"}) CHECK_FALSE(is_base_name(bad));
