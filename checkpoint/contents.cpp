@@ -36,30 +36,28 @@ RankTable read_table(FileSystem& files, const std::filesystem::path& directory, 
   return parsed_table(table_of(files, directory, file), directory, file);
 }
 
-Manifest read_manifest(const ReadTogether& together) {
-  const auto& [files, exec, world, directory] = together;
+Manifest read_manifest(const ReadTogether& from) {
   std::string text;
   Manifest manifest;
-  agree(exec, world, [&] {
-    if (world.rank() == 0) text = manifest_of(files, directory);
+  agree(from.exec, from.world, [&] {
+    if (from.world.rank() == 0) text = manifest_of(from.files, from.directory);
   });
-  broadcast_text(exec, world, text, 0);
-  agree(exec, world, [&] { manifest = parse_manifest(text, directory / kManifestName); });
+  broadcast_text(from.exec, from.world, text, 0);
+  agree(from.exec, from.world, [&] { manifest = parse_manifest(text, from.directory / kManifestName); });
   return manifest;
 }
 
-void for_each_table(const ReadTogether& together, const Manifest& manifest,
+void for_each_table(const ReadTogether& from, const Manifest& manifest,
                     FunctionRef<void(int, const RankTable&)> use) {
-  const auto& [files, exec, world, directory] = together;
   for (std::size_t i = 0; i < manifest.files.size(); ++i) {
     const StoredFile& file = manifest.files[i];
-    const int reader = static_cast<int>(i % static_cast<std::size_t>(world.size()));
+    const int reader = static_cast<int>(i % static_cast<std::size_t>(from.world.size()));
     std::string text;
-    agree(exec, world, [&] {
-      if (world.rank() == reader) text = table_of(files, directory, file);
+    agree(from.exec, from.world, [&] {
+      if (from.world.rank() == reader) text = table_of(from.files, from.directory, file);
     });
-    broadcast_text(exec, world, text, reader);
-    agree(exec, world, [&] { use(static_cast<int>(i), parsed_table(text, directory, file)); });
+    broadcast_text(from.exec, from.world, text, reader);
+    agree(from.exec, from.world, [&] { use(static_cast<int>(i), parsed_table(text, from.directory, file)); });
   }
 }
 

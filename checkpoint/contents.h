@@ -23,10 +23,10 @@ struct ReadTogether {
   std::filesystem::path directory;
 };
 // Rank 0 reads, all get it. Collective.
-Manifest read_manifest(const ReadTogether& together);
+Manifest read_manifest(const ReadTogether& from);
 // Calls `use(file's index, its table)` on every rank for every file in order; each table is read by one rank
 // and held by none. `use` may throw, which is an Error on all ranks. Collective.
-void for_each_table(const ReadTogether& together, const Manifest& manifest,
+void for_each_table(const ReadTogether& from, const Manifest& manifest,
                     FunctionRef<void(int, const RankTable&)> use);
 
 }  // namespace drover

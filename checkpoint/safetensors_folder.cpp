@@ -70,7 +70,7 @@ void SafetensorsFolder::add_shards() {
   if (tensors_.size() == file_of.size()) return;
   for (const auto& [tensor, shard] : file_of) {
     if (std::none_of(tensors_.begin(), tensors_.end(),
-                     [&](const Tensor& found) { return found.tensor.name == tensor; }))
+                     [&name = tensor](const Tensor& found) { return found.tensor.name == name; }))
       throw input_error(path.string(), ": ", tensor, " is not in ", shard,
                         "; the shards are not of one model, fetch the folder again");
   }

@@ -39,11 +39,18 @@ else()  # before 0.8
   target_link_libraries(drover_yaml INTERFACE yaml-cpp)
 endif()
 
-# oneDNN runs on OpenMP's threads; Drover only tells it how many (one), so no file is compiled with -fopenmp.
-find_package(OpenMP REQUIRED COMPONENTS CXX)
+# oneDNN runs on OpenMP's threads; Drover only tells it how many (one), so no file is compiled with -fopenmp. Clang's
+# own library would be a second one beside the one that oneDNN is linked to.
 add_library(drover_gomp INTERFACE)
 add_library(drover::gomp ALIAS drover_gomp)
-target_link_libraries(drover_gomp INTERFACE ${OpenMP_CXX_LIBRARIES})
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  find_package(OpenMP REQUIRED COMPONENTS CXX)
+  target_link_libraries(drover_gomp INTERFACE ${OpenMP_CXX_LIBRARIES})
+else()
+  find_library(DROVER_gomp_LIBRARY NAMES gomp libgomp.so.1 REQUIRED)
+  mark_as_advanced(DROVER_gomp_LIBRARY)
+  target_link_libraries(drover_gomp INTERFACE ${DROVER_gomp_LIBRARY})
+endif()
 
 add_library(drover_mpi INTERFACE)
 add_library(drover::mpi ALIAS drover_mpi)

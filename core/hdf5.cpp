@@ -311,8 +311,8 @@ std::optional<StoredType> stored_type_of(hid_t type) {
 
 class Inspector {
  public:
-  Inspector(hid_t file, std::int64_t file_bytes, Medium& medium, std::vector<Hdf5Dataset>& found)
-      : file_(file), file_bytes_(file_bytes), medium_(medium), found_(found) {}
+  Inspector(std::int64_t file_bytes, Medium& medium, std::vector<Hdf5Dataset>& found)
+      : file_bytes_(file_bytes), medium_(medium), found_(found) {}
 
   void group(hid_t group, const std::string& prefix, int depth) {
     if (depth > kMaxDepth) refuse(prefix, "groups are nested too deeply");
@@ -437,7 +437,6 @@ class Inspector {
     return name.data();
   }
 
-  hid_t file_;
   std::int64_t file_bytes_;
   Medium& medium_;
   std::vector<Hdf5Dataset>& found_;
@@ -474,7 +473,7 @@ Hdf5File::Hdf5File(FileSystem& files, const std::filesystem::path& path, OpenMod
   try {
     const FileHandle file(H5Fopen(path.c_str(), H5F_ACC_RDONLY, access), "open it", &medium);
     const Object root(H5Oopen(file, "/", H5P_DEFAULT), "open its root", &medium);
-    Inspector inspector(file, medium.size(), medium, datasets_);
+    Inspector inspector(medium.size(), medium, datasets_);
     inspector.group(root, "", 0);
     attributes_ = inspector.attributes(root, "");
   } catch (const Error& error) {

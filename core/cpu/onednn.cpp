@@ -1,11 +1,12 @@
 #include "core/cpu/onednn.h"
 
-#include <omp.h>
-
 #include <cstdlib>
 #include <dnnl.hpp>
 #include <unordered_map>
 #include <vector>
+
+// Of the OpenMP library that oneDNN is linked to; its header comes with some compilers only.
+extern "C" void omp_set_num_threads(int threads);
 
 namespace drover::cpu {
 
