@@ -45,9 +45,11 @@ struct RankFacts {
   bool maps_neighbour = true, reads_neighbour = true;            // memory of the next rank of its host
   std::int64_t open_files = kUnlimited, locked_bytes = kUnlimited, stack_bytes = kUnlimited, core_bytes = 0;
 
-  int gpus = 0;                             // devices of the host
-  bool built_for_gpus = false;              // with CUDA, cuDNN and NCCL
-  double clock_ahead = 0, clock_error = 0;  // seconds, of the host's clock before rank 0's; known to +- error
+  int gpus = 0;                 // devices of the host
+  bool built_for_gpus = false;  // with CUDA, cuDNN and NCCL
+  // Seconds that the host's clock is before rank 0's, known to +- error; the error is below 0 where nobody asked (the
+  // first rank of a host answers for it).
+  double clock_ahead = 0, clock_error = -1;
 
   FolderFacts folder;
 };

@@ -336,7 +336,7 @@ constexpr double kMostSkew = 1;
 
 Findings clocks(const DoctorView& view) {
   const RankFacts& rank = *view.rank;
-  if (!view.several_hosts()) return {};
+  if (!view.several_hosts() || rank.clock_error < 0) return {};
   if (std::abs(rank.clock_ahead) - rank.clock_error > kMostSkew)
     return {seconds(
         bad("clocks", Health::warn, rank.clock_ahead > 0 ? "{} ahead of rank 0's" : "{} behind rank 0's",

@@ -153,6 +153,7 @@ void tell_time(Process& process, RankFacts& facts) {
 // The first rank of every host compares its clock with rank 0's.
 void compare_clocks(Process& process, const HostRanks& host, RankFacts& facts) {
   if (process.first()) {
+    facts.clock_error = 0;
     for (const int peer : host.first_ranks)
       if (peer != 0) ask_for_time(process, peer);
   } else if (host.is_first(process.world().rank())) {

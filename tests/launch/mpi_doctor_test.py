@@ -7,6 +7,8 @@ import subprocess
 import tempfile
 import unittest
 
+import process_tests
+
 DROVER = os.environ["DROVER_BIN"]
 SOURCE = pathlib.Path(os.environ["DROVER_SOURCE_DIR"])
 VERIFY = str(SOURCE / "configs" / "verify.yaml")
@@ -48,6 +50,21 @@ class DoctorOfAJob(unittest.TestCase):
         self.assertRegex(report, r"fail +configuration +ranks 0-1: ")
         self.assertIn("needs more ranks than the 2 that were started", report)
 
+    def test_another_host_is_compared_with_rank_0s(self):
+        if subprocess.run(["unshare", "--uts", "--mount", "true"], stderr=subprocess.DEVNULL, check=False).returncode:
+            self.skipTest("another host name and another folder need root")
+        with tempfile.TemporaryDirectory() as folder:
+            command = f"{DROVER} doctor {VERIFY} --set parallel.tensor=2 run.dir={folder}/run"
+            elsewhere = f"hostname elsewhere; mount -t tmpfs -o size=1m tmpfs {folder}; exec {command}"
+            done = subprocess.run([*MPIRUN, "--bind-to", "none", "-n", "1", *command.split(), ":", "-n", "1",
+                                   "unshare", "--uts", "--mount", "bash", "-c", elsewhere], text=True, timeout=60,
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+        self.assertEqual(done.returncode, 2, done.stdout)
+        self.assertIn("one world of 2 ranks on 2 hosts", done.stdout)
+        self.assertRegex(done.stdout, r"warn +placement +rank 1: in a tensor group of 2 ranks that began on another")
+        self.assertRegex(done.stdout, r"fail +run directory +rank 1: a file of rank 0's is not in ")
+        self.assertRegex(done.stdout, r"ok +clocks +ranks 0-1: within a second")
+
 
 if __name__ == "__main__":
-    unittest.main()
+    process_tests.main("launch/doctor.hosts")
