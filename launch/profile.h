@@ -35,6 +35,9 @@ class Profile {
   Trace& trace() { return trace_; }
   Backend& backend() { return backend_; }
 
+  // Whether the watched step is over.
+  bool taken() const { return step_ >= kStep; }
+
   // Around every step. Collective in the watched one; afterwards rank 0 has written the file, and what it has to say
   // of it is returned there, otherwise nothing.
   void before_step(Process& process);

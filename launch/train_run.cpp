@@ -308,6 +308,9 @@ Exit TrainRun::finish() {
     write_text_atomically(files_, directory_.result(), result_json(result, config().model));
     return std::string();
   });
+  if (profile_ && !profile_->taken())
+    console_->warn(cat("no profile was written: it is of step ", Profile::kStep,
+                       " of an attempt, and this one had fewer"));
   console_->print(cat("weight hash ", result.weight_hash));
   console_->print(stopping_ ? cat(result.exit_reason, " and saved at step ", done(),
                                   "; run the same command again to go on")

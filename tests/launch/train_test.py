@@ -238,6 +238,12 @@ class TrainTest(unittest.TestCase):
             self.assertTrue(any(start <= begin and end <= stop for start, stop in flights.values()
                                 for begin, end in products), "no product was computed while something was in flight")
 
+    def test_a_run_too_short_for_a_profile_says_so(self):
+        run = self.run_in("short", **{"train.steps": 1, "optimizer.warmup_steps": 0})
+        file = run.folder.with_suffix(".json")
+        self.assertIn("no profile was written", run.train("--profile", str(file)))
+        self.assertFalse(file.exists())
+
     def test_a_folder_may_end_in_a_slash(self):
         run = self.run_in("slash")
         run.train(**{"run.dir": str(run.folder) + "/"})
