@@ -1,5 +1,7 @@
 // Llama 3 405B on as many ranks as it was trained on, and eight times as many: what one rank builds before it talks to
 // any other must stay small.
+#include <algorithm>
+
 #include "tests/support/process_memory.h"
 #include "tests/support/test_support.h"
 #include "train/dry_run.h"
@@ -35,17 +37,22 @@ TEST_CASE(
     "one rank of 16,384 and of 131,072 builds mesh, layouts, schedule, groups and sampler of 405B in 100 "
     "MB") {
   PosixFileSystem files;
+  std::int64_t most = 0;  // kilobytes
   for (const int ranks : {16'384, 131'072})
     for (const auto& [context, sequence_length] : {std::pair{1, 8192}, {16, 131'072}}) {
       INFO(ranks << " ranks, context " << context);
       const Config config = llama3_405b(context, sequence_length);
       DryRun run;
-      CHECK(growth_kilobytes([&] { run = dry_run(config, files, {.ranks = ranks, .rank = ranks - 1}); }) <
-            100'000);
+      most = std::max(
+          most, growth_kilobytes([&] { run = dry_run(config, files, {.ranks = ranks, .rank = ranks - 1}); }));
       CHECK(run.at.pipeline == 15);
       CHECK(run.at.tensor == 7);
       CHECK(run.work.matmul_flops > 0);
     }
+  if (!kAnonymousMemoryIsOurs)
+    DROVER_SKIP_TEST("train/scale memory",
+                     "the thread sanitizer keeps memory of its own for what is touched");
+  CHECK(most < 100'000);
 }
 
 }  // namespace drover
