@@ -56,4 +56,11 @@ std::string receive_text(const Exec& exec, Communicator& world, int peer) {
   return text;
 }
 
+void bring_texts_to_first(const Exec& exec, Communicator& world, std::string& text,
+                          FunctionRef<void(const std::string&)> use) {
+  if (world.rank() != 0) return send_text(exec, world, text, 0);
+  use(text);
+  for (int rank = 1; rank < world.size(); ++rank) use(receive_text(exec, world, rank));
+}
+
 }  // namespace drover

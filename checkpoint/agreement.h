@@ -18,5 +18,8 @@ void broadcast_text(const Exec& exec, Communicator& world, std::string& text, in
 // To another rank, and from it.
 void send_text(const Exec& exec, Communicator& world, std::string& text, int peer);
 std::string receive_text(const Exec& exec, Communicator& world, int peer);
+// Every rank's text comes to rank 0, which calls `use` with one after the other, in rank order. Collective.
+void bring_texts_to_first(const Exec& exec, Communicator& world, std::string& text,
+                          FunctionRef<void(const std::string&)> use);
 
 }  // namespace drover

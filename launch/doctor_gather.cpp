@@ -1,7 +1,6 @@
 #include "launch/doctor_gather.h"
 
 #include <algorithm>
-#include <chrono>
 
 #include "checkpoint/agreement.h"
 #include "core/cpu/cpu_backend.h"
@@ -110,10 +109,6 @@ void try_neighbour(Process& process, const HostRanks& host, RankFacts& facts) {
   world.barrier(process.control()).join();  // the neighbour may go now
 }
 
-double clock_now() {
-  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
-}
-
 void send_number(Process& process, double number, int peer) {
   process.world().send(process.control(), Tensor::of(&number, {1}), peer).join();
 }
@@ -130,9 +125,9 @@ constexpr int kClockExchanges = 5;
 void ask_for_time(Process& process, int peer) {
   double ahead = 0, error = 1e9;
   for (int i = 0; i < kClockExchanges; ++i) {
-    const double asked = clock_now();
+    const double asked = seconds_since_1970();
     send_number(process, asked, peer);
-    const double theirs = receive_number(process, peer), answered = clock_now();
+    const double theirs = receive_number(process, peer), answered = seconds_since_1970();
     if ((answered - asked) / 2 >= error) continue;
     error = (answered - asked) / 2;
     ahead = theirs - (asked + answered) / 2;
@@ -144,7 +139,7 @@ void ask_for_time(Process& process, int peer) {
 void tell_time(Process& process, RankFacts& facts) {
   for (int i = 0; i < kClockExchanges; ++i) {
     receive_number(process, 0);
-    send_number(process, clock_now(), 0);
+    send_number(process, seconds_since_1970(), 0);
   }
   facts.clock_ahead = receive_number(process, 0);
   facts.clock_error = receive_number(process, 0);
@@ -173,15 +168,6 @@ void try_folder(Process& process, FileSystem& files, const HostRanks& host, cons
   broadcast_text(process.control(), world, name, 0);
   folder.sees_rank_0 = name.empty() || FolderProbe::is_in(files, folder.path, name);
   world.barrier(process.control()).join();  // all have looked
-}
-
-void bring_to_first(Process& process, RankFacts facts, std::vector<RankFacts>& all) {
-  Communicator& world = process.world();
-  std::string line = write_rank_facts(facts);
-  if (!process.first()) return send_text(process.control(), world, line, 0);
-  all.push_back(read_rank_facts(line));
-  for (int rank = 1; rank < world.size(); ++rank)
-    all.push_back(read_rank_facts(receive_text(process.control(), world, rank)));
 }
 
 // Weights and two moments, in float32 (float64: twice that).
@@ -219,7 +205,9 @@ JobFacts gather_job_facts(Process& process, FileSystem& files, const DoctorReque
   compare_clocks(process, host, facts);
   try_folder(process, files, host, run_dir_of(request, config), facts);
   JobFacts job;
-  bring_to_first(process, facts, job.ranks);
+  std::string line = write_rank_facts(facts);
+  bring_texts_to_first(process.control(), process.world(), line,
+                       [&](const std::string& of_rank) { job.ranks.push_back(read_rank_facts(of_rank)); });
   if (config) compare_with_job(*config, process.world().size(), job);
   return job;
 }

@@ -11,6 +11,7 @@
 #include "launch/run_config.h"
 #include "model/hugging_face.h"
 #include "model/layouts.h"
+#include "train/training.h"
 
 namespace drover {
 
@@ -65,9 +66,7 @@ std::vector<SafetensorsTensor> tensors_to_write(const std::vector<StoredTensor>&
 
 std::int64_t positions_of(const Config& config, const ExportRequest& request) {
   if (request.max_positions) return *request.max_positions;
-  std::int64_t longest = config.train.sequence_length;
-  for (const PhaseConfig& phase : config.phases)
-    longest = std::max(longest, phase.sequence_length.value_or(0));
+  std::int64_t longest = longest_sequence(config);
   if (const auto& scaling = config.model.rope_scaling) {
     constexpr double kMost = 1e15;  // whatever the factor, a number that fits
     const double reached = scaling->factor * static_cast<double>(scaling->original_max_position_embeddings);
@@ -105,7 +104,7 @@ class Export {
     folder.publish();
     return cat(request_.out.string(), ": step ", manifest_.state.step, " of ", request_.checkpoint.string(),
                ", ", count_parameters(config().model).total, " parameters in ", name_of(request_.dtype), ", ",
-               quantity_text(static_cast<double>(bytes)), "B",
+               bytes_text(bytes),
                tokenizer_ ? "" : "; without tokenizer, since the run has none (--tokenizer FILE adds one)");
   }
 

@@ -19,6 +19,10 @@
 
 namespace drover {
 
+double seconds_since_1970() {
+  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
+
 std::string host_name() {
   char host[256] = {};
   gethostname(host, sizeof host - 1);

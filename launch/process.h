@@ -12,6 +12,7 @@
 namespace drover {
 
 std::string host_name();
+double seconds_since_1970();
 
 class Process {
  public:

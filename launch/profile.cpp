@@ -92,15 +92,13 @@ std::string Profile::after_step(Process& process, FileSystem& files, const std::
       trace_.dropped() > 0 ? cat("; ", trace_.dropped(), " spans did not fit") : "");
 }
 
-void Profile::write(Process& process, FileSystem& files, const std::string& events) {
-  Communicator& world = process.world();
-  std::string text = events;
-  if (!process.first()) send_text(process.control(), world, text, 0);
-  for (int rank = 1; process.first() && rank < world.size(); ++rank)
-    text += receive_text(process.control(), world, rank);
+void Profile::write(Process& process, FileSystem& files, std::string events) {
+  std::string all;
+  bring_texts_to_first(process.control(), process.world(), events,
+                       [&](const std::string& of_rank) { all += of_rank; });
   process.on_first_rank([&] {
-    text.resize(text.rfind(','));  // the last event's
-    write_text_atomically(files, path_, "{\"displayTimeUnit\":\"ms\",\"traceEvents\":[\n" + text + "\n]}\n");
+    all.resize(all.rfind(','));  // the last event's
+    write_text_atomically(files, path_, "{\"displayTimeUnit\":\"ms\",\"traceEvents\":[\n" + all + "\n]}\n");
     return std::string();
   });
 }

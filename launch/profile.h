@@ -45,7 +45,7 @@ class Profile {
 
  private:
   static constexpr std::size_t kMostSpans = 1 << 18;
-  void write(Process& process, FileSystem& files, const std::string& events);
+  void write(Process& process, FileSystem& files, std::string events);
 
   std::string path_;
   Trace trace_;

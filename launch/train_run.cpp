@@ -2,7 +2,6 @@
 
 #include <chrono>
 #include <cmath>
-#include <ctime>
 
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/directory.h"
@@ -23,10 +22,6 @@ using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-double now_since_epoch() {
-  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
 constexpr double kPlainLineSeconds = 10;  // between lines in a log or a pipe
@@ -209,7 +204,7 @@ void TrainRun::set_newer_checkpoints_aside() {
 
 void TrainRun::report_step(const StepReport& report, double seconds) {
   const StepTiming timing{.attempt = attempt_,
-                          .time = now_since_epoch(),
+                          .time = seconds_since_1970(),
                           .step_seconds = seconds,
                           .peak_flops = peak_flops_,
                           .memory_peak_bytes = memory_.ledger().peak_total()};
@@ -264,7 +259,8 @@ void TrainRun::evaluate() {
   evaluation_ = {.loss = *loss, .bits_per_byte = training_->holdout->bits_per_byte(*loss)};
   console_->print(cat("step ", done(), "  hold-out: ", evaluation_->loss, " nats a token, ",
                       evaluation_->bits_per_byte, " bits a byte"));
-  if (process_.first()) metrics_->append(evaluation_json(*evaluation_, attempt_, done(), now_since_epoch()));
+  if (process_.first())
+    metrics_->append(evaluation_json(*evaluation_, attempt_, done(), seconds_since_1970()));
 }
 
 void TrainRun::save_when_due(bool asked) {

@@ -29,15 +29,12 @@ void require_whole_parts(const Mesh& mesh, const Config& config) {
 // For microbatches of that many tokens, and for the hold-out's.
 StageOptions stage_options(const Training& t, const StagePart& part, std::int64_t microbatch_tokens) {
   const Config& config = t.config;
-  std::int64_t longest = config.train.sequence_length;
-  for (const PhaseConfig& phase : config.phases)
-    longest = std::max(longest, phase.sequence_length.value_or(0));
   return {.model = config.model,
           .part = part,
           .compute = dtype_named(config.train.dtype),
           .recompute = recompute_named(config.train.recompute),
           .max_tokens = std::max(microbatch_tokens, t.holdout ? t.holdout->max_microbatch_tokens() : 0),
-          .max_positions = longest};
+          .max_positions = longest_sequence(config)};
 }
 
 LoaderOptions loader_options(const Training& t, FaultInjection* faults) {

@@ -83,6 +83,13 @@ LoaderOptions loader_options(const Config& config, const Mesh& mesh, const AxisV
                       .pieces = context_pieces_named(config.parallel.context_pieces)}};
 }
 
+std::int64_t longest_sequence(const Config& config) {
+  std::int64_t longest = config.train.sequence_length;
+  for (const PhaseConfig& phase : config.phases)
+    longest = std::max(longest, phase.sequence_length.value_or(0));
+  return longest;
+}
+
 std::int64_t total_steps(const Config& config) {
   if (config.train.steps.has_value() == config.train.tokens.has_value())
     throw usage_error("give exactly one of train.steps and train.tokens");

@@ -82,6 +82,8 @@ Mesh mesh_of(const Config& config, int ranks);
 
 // Steps the configuration asks for, from train.steps or train.tokens and the phases.
 std::int64_t total_steps(const Config& config);
+// The longest row of any phase, in tokens.
+std::int64_t longest_sequence(const Config& config);
 // The phases as the sampler wants them; the first is the configuration's own train and data sections.
 std::vector<Phase> sampler_phases(const Config& config);
 
