@@ -12,13 +12,10 @@
 #include <string>
 #include <vector>
 
-#include "core/cpu/attention.h"
-#include "core/memory.h"
+#include "bench/attention_operands.h"
 
 namespace drover {
 namespace {
-
-constexpr std::int64_t kHeads = 8, kKvHeads = 4;
 
 struct Case {
   std::string name;
@@ -41,58 +38,6 @@ std::vector<Segment> heavy_tailed(std::int32_t tokens, double shortest) {
   }
   return out;
 }
-
-class Operands {
- public:
-  Operands(const Case& c, CpuPath path) {
-    const std::int64_t n = c.segments.back().q_end, e = c.head_dim;
-    const DType master = master_dtype(c.dtype);
-    forward = {.q = make(c.dtype, {n, kHeads, e}),
-               .k = make(c.dtype, {n, kKvHeads, e}),
-               .v = make(c.dtype, {n, kKvHeads, e}),
-               .segments = c.segments,
-               .scale = 1 / std::sqrt(static_cast<double>(e)),
-               .out = make(c.dtype, {n, kHeads, e}),
-               .lse = make(master, {kHeads, n})};
-    backward = {.q = forward.q,
-                .k = forward.k,
-                .v = forward.v,
-                .out = forward.out,
-                .lse = forward.lse,
-                .dout = make(c.dtype, {n, kHeads, e}),
-                .segments = c.segments,
-                .scale = forward.scale,
-                .dq = make(c.dtype, {n, kHeads, e}),
-                .dk = make(master, {n, kKvHeads, e}),
-                .dv = make(master, {n, kKvHeads, e})};
-    forward.scratch = make(DType::uint8, {cpu::attention_scratch_bytes(path, forward, c.threads)});
-    backward.scratch = make(DType::uint8, {cpu::attention_scratch_bytes(path, backward, c.threads)});
-    for (const Tensor& t : {forward.q, forward.k, forward.v, backward.dout}) randomize(t);
-  }
-  AttentionForward forward;
-  AttentionBackward backward;
-
- private:
-  Tensor make(DType dtype, std::initializer_list<std::int64_t> dims) {
-    const std::int64_t bytes = Tensor::of(nullptr, dtype, dims).bytes();
-    buffers_.emplace_back(memory_, bytes, MemoryCategory::scratch);
-    return buffers_.back().tensor(dtype, dims);
-  }
-  static void randomize(const Tensor& t) {
-    std::mt19937 random(1);
-    std::normal_distribution<float> normal;
-    for (std::int64_t i = 0; i < t.numel(); ++i) {
-      const float x = normal(random);
-      if (t.dtype == DType::bfloat16)
-        t.as<bfloat16>()[i] = bfloat16(x);
-      else
-        t.as<float>()[i] = x;
-    }
-  }
-
-  HostMemory memory_;
-  std::vector<Buffer> buffers_;
-};
 
 double seconds_now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -166,7 +111,8 @@ double register_peak(ThreadPool& pool, DType dtype) {
 }
 
 void report(benchmark::State& state, const Case& c, double flops_per_pair, double peak, double seconds) {
-  const double flops = flops_per_pair * static_cast<double>(attended_pairs(c.segments) * kHeads * c.head_dim);
+  const double flops =
+      flops_per_pair * static_cast<double>(attended_pairs(c.segments) * kAttentionHeads * c.head_dim);
   const double rate = flops * static_cast<double>(state.iterations()) / seconds;
   state.counters["GFLOP/s"] = rate * 1e-9;
   state.counters["of_peak"] = rate / peak;
@@ -176,7 +122,9 @@ template <class Run>
 void measure(benchmark::State& state, const Case& c, double flops_per_pair, Run&& run) {
   const CpuPath path = best_cpu_path();
   ThreadPool pool(c.threads);
-  const Operands operands(c, path);
+  const AttentionOperands operands(
+      {.head_dim = c.head_dim, .dtype = c.dtype, .keys = c.segments.back().q_end, .segments = c.segments},
+      path, c.threads);
   cpu::attention_forward(pool, path, operands.forward);
   const double peak = register_peak(pool, c.dtype);
   double seconds = 0;
@@ -199,12 +147,12 @@ void add_case(const Case& c) {
         ->Unit(benchmark::kMillisecond);
   };
   add("forward", [c](benchmark::State& state) {
-    measure(state, c, 4, [](ThreadPool& pool, CpuPath path, const Operands& x) {
+    measure(state, c, 4, [](ThreadPool& pool, CpuPath path, const AttentionOperands& x) {
       cpu::attention_forward(pool, path, x.forward);
     });
   });
   add("backward", [c](benchmark::State& state) {
-    measure(state, c, 10, [](ThreadPool& pool, CpuPath path, const Operands& x) {
+    measure(state, c, 10, [](ThreadPool& pool, CpuPath path, const AttentionOperands& x) {
       cpu::attention_backward(pool, path, x.backward);
     });
   });

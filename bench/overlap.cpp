@@ -2,15 +2,13 @@
 // should not. Two ranks are threads of this process, one layout after the other.
 //   bench_overlap [--delay_ms=2] [--steps=5]
 // "hidden" is the share of the delays of all operations, one after the other, that the step did not become longer by.
-#include <algorithm>
 #include <atomic>
 #include <cstdio>
-#include <cstdlib>
-#include <string>
 #include <thread>
 #include <vector>
 
 #include "bench/models.h"
+#include "bench/support.h"
 #include "core/cpu/cpu_backend.h"
 #include "parallel/around_comm.h"
 #include "parallel/local_comm.h"
@@ -90,9 +88,7 @@ Measured measure(const Config& config, std::chrono::microseconds delay, int step
       if (world.rank() == 0) seconds.push_back(std::chrono::duration<double>(Clock::now() - start).count());
     }
   });
-  std::sort(seconds.begin(), seconds.end());
-  return {.seconds = seconds[seconds.size() / 2],
-          .operations = static_cast<double>(link.operations) / 2 / (steps + 1)};
+  return {.seconds = median(seconds), .operations = static_cast<double>(link.operations) / 2 / (steps + 1)};
 }
 
 void compare(const char* name, const ParallelConfig& parallel, std::chrono::microseconds delay, int steps) {
@@ -105,20 +101,13 @@ void compare(const char* name, const ParallelConfig& parallel, std::chrono::micr
       100 * (1 - (far.seconds - near.seconds) / all));
 }
 
-int value_of(int count, char** arguments, const std::string& option, int standard) {
-  for (int i = 1; i < count; ++i)
-    if (const std::string argument = arguments[i]; argument.starts_with(option))
-      return std::atoi(argument.c_str() + option.size());
-  return standard;
-}
-
 }  // namespace
 }  // namespace drover
 
 int main(int count, char** arguments) {
   using namespace drover;
   const std::chrono::microseconds delay(1000 * value_of(count, arguments, "--delay_ms=", 2));
-  const int steps = value_of(count, arguments, "--steps=", 5);
+  const int steps = static_cast<int>(value_of(count, arguments, "--steps=", 5));
   compare("DP ZeRO-2", {.shard = 2}, delay, steps);
   compare("DP ZeRO-3", {.shard = 2, .zero = 3}, delay, steps);
   compare("TP", {.tensor = 2}, delay, steps);

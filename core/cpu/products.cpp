@@ -58,10 +58,11 @@ TileGrid library_tiles(Product product, std::int64_t rows, std::int64_t cols, st
   return {rows, cols, piece(rows, down, 32), piece(cols, across, 32)};
 }
 
-TileGrid own_tiles(std::int64_t rows, std::int64_t cols) {
-  constexpr std::int64_t kLeastRows = 48, kWantedTiles = 4, kBlockRows = 12;  // a multiple of every path's
+TileGrid own_tiles(std::int64_t rows, std::int64_t cols, int threads) {
+  constexpr std::int64_t kLeastRows = 48, kBlockRows = 12;  // a multiple of every path's
+  const std::int64_t wanted_tiles = threads == 1 ? 1 : 4;
   const std::int64_t across = ceil_div(cols, kProductCols);
-  const std::int64_t wanted = std::min(ceil_div(kWantedTiles, across), rows / kLeastRows);
+  const std::int64_t wanted = std::min(ceil_div(wanted_tiles, across), rows / kLeastRows);
   return {rows, cols, piece(rows, std::max(ceil_div(rows, kProductRows), wanted), kBlockRows),
           piece(cols, across, 32)};
 }
@@ -95,7 +96,7 @@ void Products::run_empty_sum(const Matmul& m) {
 void Products::run_own(const Matmul& m) {
   prepare(m);
   const auto kernel = kernels_.product[table_index(m.a.dtype)][table_index(m.out.dtype)];
-  const TileGrid grid = own_tiles(m.out.dims[0], m.out.dims[1]);
+  const TileGrid grid = own_tiles(m.out.dims[0], m.out.dims[1], pool_.threads());
   const bool a_turned = m.product == Product::tn, b_turned = m.product == Product::nt;
   pool_.run(grid.tiles(), [&](std::int64_t index, int worker) {
     const Tile tile = tile_of(m, grid, index);

@@ -1,5 +1,6 @@
-// Matrix products on the CPU: cut into tiles of the result by a rule of the shape and path alone, so that
-// bits don't depend on the number of threads; each tile is one call of the library or of the own kernel.
+// Matrix products on the CPU: cut into tiles of the result, each of which is one call of the library or of the own
+// kernel. Bits don't depend on the number of threads: the library's tiles follow from shape and path alone, and the
+// own kernel adds each element's terms in the same order in whatever tile it is.
 //
 // The library multiplies what it has AVX-512 instructions for: bfloat16 on avx512_bf16, float32 from avx512 on.
 // Everything else is the own kernel's. On AVX2 (bench/results/step_avx2.md) that gains a quarter on dW and loses
@@ -26,8 +27,9 @@ struct TileGrid {
 // big enough.
 TileGrid library_tiles(Product product, std::int64_t rows, std::int64_t cols, std::int64_t depth);
 
-// For the own kernel: at most its panels, and at least four tiles where each is worth waking a thread for.
-TileGrid own_tiles(std::int64_t rows, std::int64_t cols);
+// For the own kernel: its panels, or as many smaller ones as keep several threads busy where each is worth waking one
+// for. Every tile packs its operands, so on one thread smaller ones only cost.
+TileGrid own_tiles(std::int64_t rows, std::int64_t cols, int threads);
 
 class Products {
  public:
