@@ -136,8 +136,9 @@ void Attention::backward_weight(const Exec& exec, const AttentionSaved& saved, c
                                 const Gradients& g, const AttentionWeights& gradients) const {
   Arena::Scope scope(exec.scratch);
   const Tensor full = regions_.tensor.take_full(exec.scratch, x);
-  regions_.tensor.gather(exec, x, full);
-  linear_backward_weight(exec, g.dy, saved.out.view({g.dy.dims[0], dims_.attention_cols()}), gradients.out);
+  regions_.tensor.gather(exec, x, full, [&] {
+    linear_backward_weight(exec, g.dy, saved.out.view({g.dy.dims[0], dims_.attention_cols()}), gradients.out);
+  });
   linear_backward_weight(exec, g.dqkv, full, gradients.qkv);
 }
 

@@ -40,8 +40,7 @@ void Mlp::backward_weight(const Exec& exec, const MlpSaved& saved, const Tensor&
                           const MlpWeights& gradients) const {
   Arena::Scope scope(exec.scratch);
   const Tensor full = region_.take_full(exec.scratch, x);
-  region_.gather(exec, x, full);
-  linear_backward_weight(exec, g.dy, saved.hidden, gradients.down);
+  region_.gather(exec, x, full, [&] { linear_backward_weight(exec, g.dy, saved.hidden, gradients.down); });
   linear_backward_weight(exec, g.dgate_up, full, gradients.gate_up);
 }
 

@@ -40,9 +40,11 @@ void TensorRegion::start_gather(const Exec& exec, const Tensor& shard, const Ten
         tensor_.all_gather(exec, {.in = piece_of(shard, p, n), .out = piece_of(full, p, n)});
 }
 
-void TensorRegion::gather(const Exec& exec, const Tensor& shard, const Tensor& full) {
+void TensorRegion::gather(const Exec& exec, const Tensor& shard, const Tensor& full,
+                          FunctionRef<void()> meanwhile) {
   Pieces pending;
   start_gather(exec, shard, full, pending);
+  meanwhile();
   for (Pending& piece : pending) piece.wait(exec);
 }
 

@@ -34,8 +34,11 @@ class TensorRegion {
   // Room for what `shard` is a part of: the shard itself on a rank alone.
   Tensor take_full(Arena& arena, const Tensor& shard) const;
 
-  // full = the shards of all ranks.
-  void gather(const Exec&, const Tensor& shard, const Tensor& full);
+  // full = the shards of all ranks; `meanwhile` is computed while they travel.
+  void gather(const Exec&, const Tensor& shard, const Tensor& full, FunctionRef<void()> meanwhile);
+  void gather(const Exec& exec, const Tensor& shard, const Tensor& full) {
+    gather(exec, shard, full, [] {});
+  }
   // full = gather(shard), out [N, n] = full x weight, as `product` (nt or nn) says.
   struct GatherMatmul {
     Product product = Product::nt;
