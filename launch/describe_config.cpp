@@ -323,7 +323,7 @@ void describe_parallel(Fields& fields, ParallelConfig& c) {
               .at_most = kMaxRanks,
               .elsewhere = "virtual_pipeline_model_parallel_size"});
   fields.add("run_length", c.run_length,
-             {.meaning = "consecutive microbatches of one stage, Llama 3's N; null: chosen",
+             {.meaning = "consecutive microbatches of one stage, Llama 3's N; null: the pipeline's ranks",
               .on_resume = OnResume::may_change,
               .at_least = 1,
               .at_most = kMaxRanks,

@@ -72,7 +72,7 @@ BlockSaved Block::forward(const Exec& exec, const BlockWeights& weights, const S
 
 BlockSaved Block::restore(const Exec& exec, const BlockWeights& weights, const Sequence& sequence,
                           const BlockSaved& kept) const {
-  if (recompute_ == Recompute::none) return kept;
+  if (!restores()) return kept;
   const std::int64_t tokens = sequence.tokens();
   BlockSaved saved = kept;
   take_cheap(exec.scratch, saved, tokens);

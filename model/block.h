@@ -69,6 +69,8 @@ class Block {
   // may live in both.
   BlockSaved forward(const Exec&, const BlockWeights&, const Sequence&, Residual& stream, Arena& kept,
                      const Tensor& spare, const Tensor& delta) const;
+  // Whether the policy leaves anything for restore to compute; otherwise it reads no weights.
+  bool restores() const { return recompute_ != Recompute::none; }
   // The complete saved state: what the policy did not keep is computed again, into exec.scratch (the caller's
   // scope).
   BlockSaved restore(const Exec&, const BlockWeights&, const Sequence&, const BlockSaved& kept) const;

@@ -104,7 +104,7 @@ BlockWeights LlamaStage::gradients_of(const Exec& exec, std::int64_t block) {
 }
 
 // Every tensor rank looks up its part of the vocabulary; the sum of their rows is the tokens' (others give 0).
-void LlamaStage::embed(const Exec& exec, const Microbatch& batch, const Tensor& out) {
+void LlamaStage::embed(const Exec& exec, const Microbatch& batch, const Tensor& out, RunPart part_of_run) {
   Arena::Scope scope(exec.scratch);
   const Tensor table = embedding_view(groups_.layout(index_.embedding), groups_.use(exec, index_.embedding));
   prefetch(exec, group_after(-1));
@@ -114,15 +114,16 @@ void LlamaStage::embed(const Exec& exec, const Microbatch& batch, const Tensor& 
                                 .out = full,
                                 .first_token = table.dims[0] * regions_.tensor.rank()});
   regions_.tensor.scatter_sum(exec, full, out);
-  groups_.release(index_.embedding);
+  const bool head_follows = tied() && options_.part.last();
+  groups_.release(exec, index_.embedding, RunKind::forward, head_follows ? RunPart::middle : part_of_run);
 }
 
 // What the first block reads: [S, D] in `kept`.
 Tensor LlamaStage::begin_stream(const Exec& exec, const Microbatch& batch, const Tensor& received,
-                                Arena& kept) {
+                                Arena& kept, RunPart part_of_run) {
   const Tensor x = take_shard(kept, batch);
   if (options_.part.first()) {
-    embed(exec, batch, x);
+    embed(exec, batch, x, part_of_run);
   } else {
     prefetch(exec, group_after(-1));
     ops::copy(exec, {.in = received, .out = x});
@@ -140,14 +141,14 @@ void LlamaStage::end_stream(const Exec& exec, const Residual& stream, const Tens
 
 // Calls verb(norm weight, output table) with the head's weights there.
 template <class Verb>
-void LlamaStage::with_head(const Exec& exec, Verb verb) {
+void LlamaStage::with_head(const Exec& exec, RunPart part_of_run, Verb verb) {
   const HeadWeights head = head_view(groups_.layout(index_.head), groups_.use(exec, index_.head));
   const Tensor table =
       tied() ? embedding_view(groups_.layout(index_.embedding), groups_.use(exec, index_.embedding))
              : head.head;
   verb(head.norm, table);
-  if (tied()) groups_.release(index_.embedding);
-  groups_.release(index_.head);
+  if (tied()) groups_.release(exec, index_.embedding, RunKind::forward, part_of_run);
+  groups_.release(exec, index_.head, RunKind::forward, part_of_run);
 }
 
 // The gradient of the output table, to be added to.
@@ -157,31 +158,32 @@ Tensor LlamaStage::table_gradient(const Exec& exec) {
   return head_view(groups_.layout(index_.head), groups_.gradients(exec, index_.head)).head;
 }
 
-void LlamaStage::forward(const Exec& exec, int microbatch, const HandOver& activations) {
+void LlamaStage::forward(const Exec& exec, int microbatch, const HandOver& activations, RunPart part_of_run) {
   Arena::Scope scope(exec.scratch);
   Flight& f = begin_flight(microbatch);
   const Microbatch& b = batch(f);
   const Tensor spare = take_shard(exec.scratch, b), delta = take_shard(exec.scratch, b);
-  Residual stream{.x = begin_stream(exec, b, activations.in, *f.saved)};
+  Residual stream{.x = begin_stream(exec, b, activations.in, *f.saved, part_of_run)};
   for (std::int64_t l = 0; l < blocks(); ++l) {
     prefetch(exec, group_after(l));
     const BlockWeights weights = weights_of(exec, l);
     f.blocks[static_cast<std::size_t>(l)] =
         block_.forward(exec, weights, sequence(b), stream, *f.saved, spare, delta);
-    groups_.release(block_group(l));
+    groups_.release(exec, block_group(l), RunKind::forward, part_of_run);
   }
   if (!options_.part.last()) return end_stream(exec, stream, activations.out);
   f.head = HeadSaved::take(*f.saved, dims_, stream.x.dims[0]);
   if (stream.delta.empty()) f.head.input = stream.x;
-  with_head(exec, [&](const Tensor& norm, const Tensor& table) {
+  with_head(exec, part_of_run, [&](const Tensor& norm, const Tensor& table) {
     head_.train(exec, norm, table, b, stream, f.head, table_gradient(exec), loss_);
   });
 }
 
-void LlamaStage::backward_head(const Exec& exec, Flight& f, const Tensor& dx) {
+void LlamaStage::backward_head(const Exec& exec, Flight& f, const Tensor& dx, RunKind run,
+                               RunPart part_of_run) {
   const HeadWeights weights = head_view(groups_.layout(index_.head), groups_.use(exec, index_.head));
   head_.backward_input(exec, weights.norm, f.head, dx);
-  groups_.release(index_.head);
+  groups_.release(exec, index_.head, run, part_of_run);
 }
 
 void LlamaStage::weight_gradient_head(const Exec& exec, Flight& f, RunPart part_of_run) {
@@ -222,7 +224,7 @@ void LlamaStage::backward(const Exec& exec, int microbatch, const HandOver& hand
   Tensor dy = hand_over.in;
   if (options_.part.last()) {
     dy = gradient_room(blocks(), hand_over, ends);
-    backward_head(exec, f, dy);
+    backward_head(exec, f, dy, RunKind::weight_gradient, part_of_run);
     weight_gradient_head(exec, f, part_of_run);
   }
   for (std::int64_t l = blocks() - 1; l >= 0; --l) {
@@ -235,7 +237,7 @@ void LlamaStage::backward(const Exec& exec, int microbatch, const HandOver& hand
     block_.backward(exec, weights, sequence(b), saved,
                     BlockWeightSaved::take(exec.scratch, dims_, regions_.tensor, dy), dx,
                     gradients_of(exec, l));
-    groups_.release(block_group(l));
+    groups_.release(exec, block_group(l), RunKind::weight_gradient, part_of_run);
     gradients_ready(exec, block_group(l), part_of_run);
     dy = dx;
   }
@@ -244,25 +246,27 @@ void LlamaStage::backward(const Exec& exec, int microbatch, const HandOver& hand
 }
 
 // The gradient that enters this stage, where weight gradients will find it.
-Tensor LlamaStage::begin_gradient(const Exec& exec, Flight& f, const HandOver& hand_over) {
+Tensor LlamaStage::begin_gradient(const Exec& exec, Flight& f, const HandOver& hand_over,
+                                  RunPart part_of_run) {
   if (options_.part.last() && blocks() == 0 && !options_.part.first()) {
-    backward_head(exec, f, hand_over.out);
+    backward_head(exec, f, hand_over.out, RunKind::input_gradient, part_of_run);
     return hand_over.out;
   }
   const Tensor dy = take_shard(*f.weight, batch(f));
   if (options_.part.last())
-    backward_head(exec, f, dy);
+    backward_head(exec, f, dy, RunKind::input_gradient, part_of_run);
   else
     ops::copy(exec, {.in = hand_over.in, .out = dy});
   return dy;
 }
 
-void LlamaStage::backward_input(const Exec& exec, int microbatch, const HandOver& hand_over) {
+void LlamaStage::backward_input(const Exec& exec, int microbatch, const HandOver& hand_over,
+                                RunPart part_of_run) {
   Flight& f = flight(microbatch);
   const Microbatch& b = batch(f);
   f.weight = weight_slots_.acquire();
   prefetch(exec, group_before(blocks()));
-  Tensor dy = begin_gradient(exec, f, hand_over);
+  Tensor dy = begin_gradient(exec, f, hand_over, part_of_run);
   for (std::int64_t l = blocks() - 1; l >= 0; --l) {
     Arena::Scope block_scope(exec.scratch);
     prefetch(exec, group_before(l));
@@ -273,9 +277,20 @@ void LlamaStage::backward_input(const Exec& exec, int microbatch, const HandOver
     gradients = BlockWeightSaved::take(*f.weight, dims_, regions_.tensor, dy);
     dy = l == 0 && !options_.part.first() ? hand_over.out : take_shard(*f.weight, b);
     block_.backward_input(exec, weights, sequence(b), saved, gradients, dy);
-    groups_.release(block_group(l));
+    groups_.release(exec, block_group(l), RunKind::input_gradient, part_of_run);
   }
   f.dembedded = dy;
+}
+
+// What weight gradients of a block read. Weights are used only where some of it is computed again.
+BlockSaved LlamaStage::restore_for_weights(const Exec& exec, const Flight& f, std::int64_t block,
+                                           RunPart part_of_run) {
+  const BlockSaved& kept = f.blocks[static_cast<std::size_t>(block)];
+  if (!block_.restores()) return kept;
+  prefetch(exec, group_before(block));
+  const BlockSaved saved = block_.restore(exec, weights_of(exec, block), sequence(batch(f)), kept);
+  groups_.release(exec, block_group(block), RunKind::weight_gradient, part_of_run);
+  return saved;
 }
 
 void LlamaStage::backward_weight(const Exec& exec, int microbatch, RunPart part_of_run) {
@@ -283,14 +298,12 @@ void LlamaStage::backward_weight(const Exec& exec, int microbatch, RunPart part_
   if (options_.part.last()) weight_gradient_head(exec, f, part_of_run);
   for (std::int64_t l = blocks() - 1; l >= 0; --l) {
     Arena::Scope block_scope(exec.scratch);
-    const std::size_t i = static_cast<std::size_t>(l);
-    const BlockWeights weights = weights_of(exec, l);
-    const BlockSaved saved = block_.restore(exec, weights, sequence(batch(f)), f.blocks[i]);
-    groups_.release(block_group(l));
-    block_.backward_weight(exec, saved, f.gradients[i], gradients_of(exec, l));
+    const BlockSaved saved = restore_for_weights(exec, f, l, part_of_run);
+    block_.backward_weight(exec, saved, f.gradients[static_cast<std::size_t>(l)], gradients_of(exec, l));
     gradients_ready(exec, block_group(l), part_of_run);
   }
   if (options_.part.first()) weight_gradient_embedding(exec, batch(f), f.dembedded, part_of_run);
+  if (part_of_run == RunPart::last) groups_.end_run(exec, RunKind::weight_gradient);
   end_flight(f);
 }
 
@@ -300,13 +313,13 @@ void LlamaStage::infer(const Exec& exec, const Microbatch& batch, const Tensor& 
   Arena::Scope scope(exec.scratch);
   Arena* kept = saved_slots_.acquire();
   const Tensor spare = take_shard(exec.scratch, batch), delta = take_shard(exec.scratch, batch);
-  Residual stream{.x = begin_stream(exec, batch, received, *kept)};
+  Residual stream{.x = begin_stream(exec, batch, received, *kept, RunPart::last)};
   for (std::int64_t l = 0; l < blocks(); ++l) {
     Arena::Scope block_scope(*kept);
     prefetch(exec, group_after(l));
     const BlockWeights weights = weights_of(exec, l);
     inference_block_.forward(exec, weights, sequence(batch), stream, *kept, spare, delta);
-    groups_.release(block_group(l));
+    groups_.release(exec, block_group(l), RunKind::forward, RunPart::last);
   }
   verb(stream);
   saved_slots_.release(kept);
@@ -315,7 +328,7 @@ void LlamaStage::infer(const Exec& exec, const Microbatch& batch, const Tensor& 
 void LlamaStage::evaluate(const Exec& exec, const Microbatch& batch, const HandOver& activations) {
   infer(exec, batch, activations.in, [&](const Residual& stream) {
     if (!options_.part.last()) return end_stream(exec, stream, activations.out);
-    with_head(exec, [&](const Tensor& norm, const Tensor& table) {
+    with_head(exec, RunPart::last, [&](const Tensor& norm, const Tensor& table) {
       head_.evaluate(exec, norm, table, batch, stream, loss_);
     });
   });
@@ -324,7 +337,7 @@ void LlamaStage::evaluate(const Exec& exec, const Microbatch& batch, const HandO
 void LlamaStage::logits(const Exec& exec, const Microbatch& batch, std::int64_t begin, const Tensor& logits) {
   DROVER_CHECK(options_.part.stages == 1 && regions_.tensor.size() == 1, "logits of a part of the model");
   infer(exec, batch, {}, [&](const Residual& stream) {
-    with_head(exec, [&](const Tensor& norm, const Tensor& table) {
+    with_head(exec, RunPart::last, [&](const Tensor& norm, const Tensor& table) {
       head_.logits(exec, norm, table, stream, begin, logits);
     });
   });
@@ -359,12 +372,12 @@ void run_shapes(const Exec& exec, const MeasureStage& measure, ParameterGroups& 
   groups.begin_step(exec);
   stage.begin_step(exec, {&batch, 1});
   if (measure.fused) {
-    stage.forward(exec, 0, hand_over);
+    stage.forward(exec, 0, hand_over, RunPart::last);
     stage.backward(exec, 0, hand_over, RunPart::last);
   }
   if (measure.slots.weight > 0) {
-    stage.forward(exec, 0, hand_over);
-    stage.backward_input(exec, 0, hand_over);
+    stage.forward(exec, 0, hand_over, RunPart::last);
+    stage.backward_input(exec, 0, hand_over, RunPart::last);
     stage.backward_weight(exec, 0, RunPart::last);
   }
   stage.evaluate(exec, batch, hand_over);

@@ -48,9 +48,10 @@ class LlamaStage final : public Stage {
   std::int64_t hand_over_tokens(int microbatch) const override {
     return regions_.tensor.shard_tokens(microbatches_[static_cast<std::size_t>(microbatch)].size());
   }
-  void forward(const Exec& exec, int microbatch, const HandOver& activations) override;
+  void forward(const Exec& exec, int microbatch, const HandOver& activations, RunPart part_of_run) override;
   void backward(const Exec& exec, int microbatch, const HandOver& gradients, RunPart part_of_run) override;
-  void backward_input(const Exec& exec, int microbatch, const HandOver& gradients) override;
+  void backward_input(const Exec& exec, int microbatch, const HandOver& gradients,
+                      RunPart part_of_run) override;
   void backward_weight(const Exec& exec, int microbatch, RunPart part_of_run) override;
 
   const StagePart& part() const { return options_.part; }
@@ -111,14 +112,15 @@ class LlamaStage final : public Stage {
   void prefetch(const Exec&, int group);
   Tensor take_shard(Arena& arena, const Microbatch& batch) const;
 
-  Tensor begin_stream(const Exec&, const Microbatch&, const Tensor& received, Arena& kept);
-  void embed(const Exec&, const Microbatch&, const Tensor& out);
+  Tensor begin_stream(const Exec&, const Microbatch&, const Tensor& received, Arena& kept,
+                      RunPart part_of_run);
+  void embed(const Exec&, const Microbatch&, const Tensor& out, RunPart part_of_run);
   Tensor table_gradient(const Exec&);
   void end_stream(const Exec&, const Residual& stream, const Tensor& out) const;
   using Ends = std::array<Tensor, 2>;  // [S, D] each
   Tensor gradient_room(std::int64_t block, const HandOver& gradients, const Ends& ends) const;
-  Tensor begin_gradient(const Exec&, Flight&, const HandOver& gradients);
-  void backward_head(const Exec&, Flight&, const Tensor& dx);
+  Tensor begin_gradient(const Exec&, Flight&, const HandOver& gradients, RunPart part_of_run);
+  void backward_head(const Exec&, Flight&, const Tensor& dx, RunKind run, RunPart part_of_run);
   void weight_gradient_head(const Exec&, Flight&, RunPart part_of_run);
   void weight_gradient_embedding(const Exec&, const Microbatch&, const Tensor& dembedded,
                                  RunPart part_of_run);
@@ -127,8 +129,9 @@ class LlamaStage final : public Stage {
   }
   BlockWeights weights_of(const Exec&, std::int64_t block);
   BlockWeights gradients_of(const Exec&, std::int64_t block);
+  BlockSaved restore_for_weights(const Exec&, const Flight&, std::int64_t block, RunPart part_of_run);
   template <class Verb>
-  void with_head(const Exec&, Verb verb);
+  void with_head(const Exec&, RunPart part_of_run, Verb verb);
   // Forward through the blocks, keeping nothing; then verb(the stream behind the last).
   template <class Verb>
   void infer(const Exec&, const Microbatch&, const Tensor& received, Verb verb);

@@ -40,11 +40,6 @@ void ParameterGroups::assign_pools() {
   }
 }
 
-// Beside those that are used at once, one more on its way in or out.
-std::int64_t ParameterGroups::slots_of(const Pool& pool, bool keeps, std::int64_t used_at_once) const {
-  return keeps ? pool.members : std::min<std::int64_t>(pool.members, used_at_once + 1);
-}
-
 void ParameterGroups::make_slots(Memory& memory) {
   const auto make = [&](std::vector<Slot>& slots, std::int64_t count, std::int64_t size, DType dtype,
                         MemoryCategory category) {
@@ -54,8 +49,11 @@ void ParameterGroups::make_slots(Memory& memory) {
     }
   };
   for (Pool& pool : pools_) {
-    make(pool.weights, slots_of(pool, keeps_weights(), 1), pool.size, compute(), MemoryCategory::weights);
-    make(pool.gradients, slots_of(pool, keeps_gradients(), options_.groups_per_run), pool.size, master(),
+    const std::int64_t all = pool.members, weights = options_.gathered_at_once,
+                       gradients = options_.groups_per_run + 1;  // one more on its way out
+    make(pool.weights, keeps_weights() ? all : std::min(all, weights), pool.size, compute(),
+         MemoryCategory::weights);
+    make(pool.gradients, keeps_gradients() ? all : std::min(all, gradients), pool.size, master(),
          MemoryCategory::gradients);
   }
 }
@@ -94,7 +92,7 @@ int ParameterGroups::take_weights_slot(int group) {
     return state(group).weights_slot = static_cast<int>(i);
   }
   DROVER_CHECK(false, "no slot for the weights of ", layout(group).name,
-               ": more groups in use than one and its successor");
+               ": more groups in use than were counted");
   return -1;
 }
 
@@ -114,13 +112,26 @@ Tensor ParameterGroups::use(const Exec& exec, int group) {
   return pool(group).weights[static_cast<std::size_t>(s.weights_slot)].flat;
 }
 
-void ParameterGroups::release(int group) {
+// A planted fault: a copy whose memory nobody else needs is not released.
+bool ParameterGroups::keeps_stale(const Exec& exec, int group) {
+  return group_.size() > 1 && std::ssize(pool(group).weights) == pool(group).members &&
+         injects(exec.faults, Fault::stale_gathered_weight);
+}
+
+void ParameterGroups::release(const Exec& exec, int group, RunKind run, RunPart part) {
   if (keeps_weights()) return;
   State& s = state(group);
   DROVER_CHECK(s.gathered, "release of ", layout(group).name, " before use");
+  s.runs.set(static_cast<std::size_t>(run), part == RunPart::middle);
+  if (s.runs.any() || keeps_stale(exec, group)) return;
   pool(group).weights[static_cast<std::size_t>(s.weights_slot)].owner = -1;
   s.weights_slot = -1;
   s.gathered = false;
+}
+
+void ParameterGroups::end_run(const Exec& exec, RunKind run) {
+  for (int g = 0; g < count(); ++g)
+    if (state(g).runs.test(static_cast<std::size_t>(run))) release(exec, g, run, RunPart::last);
 }
 
 void ParameterGroups::begin_step(const Exec&) {
@@ -199,7 +210,7 @@ void ParameterGroups::finish_gradients(const Exec& exec) {
 
 void ParameterGroups::weights_updated(const Exec& exec) {
   for (State& s : states_) {
-    DROVER_CHECK(s.gathering.done(), "weights updated while they are being gathered");
+    DROVER_CHECK(s.gathering.done() && s.runs.none(), "weights updated inside a run");
     if (s.gathered && group_.size() > 1 && injects(exec.faults, Fault::stale_gathered_weight)) continue;
     s.gathered = false;
   }

@@ -5,7 +5,7 @@
 //   groups.gather(exec, l + 1);                      // starts to collect working weights, under the compute of l
 //   Tensor weights = groups.use(exec, l);            // waits for them
 //   ... compute ...
-//   groups.release(l);                               // ZeRO-3: the gathered copy may be overwritten
+//   groups.release(exec, l, run, part);              // ZeRO-3: ends the use; at a run's end the copy may go
 //   Tensor gradients = groups.gradients(exec, l);    // full float32 gradient, to be added to
 //   groups.gradients_ready(exec, l);                 // starts to reduce it, as the policy says
 //
@@ -13,22 +13,26 @@
 //   ZeRO-1  gathers once per step; accumulates full gradients; reduce-scatters once per step
 //   ZeRO-2  gathers once per step; reduce-scatters after the last weight gradient of each run into a shard
 //           accumulator
-//   ZeRO-3  as ZeRO-2, and gathers and releases around every use
-// A run is a sequence of consecutive weight gradients of one stage (parallel/pipeline.h); without a pipeline it is one
-// microbatch. gradients_ready ends it. Every rank of the group issues the same verbs in the same order, empty
-// microbatches included.
+//   ZeRO-3  as ZeRO-2; gathers at the first use in a run of forwards, of input gradients or of weight gradients, and
+//           releases at the last use of the last run that goes on
+// A run is a sequence of consecutive actions of one kind of one stage (parallel/schedule.h); without a pipeline it is
+// one microbatch. gradients_ready ends one of weight gradients. Every rank of the group issues the same verbs in the
+// same order, empty microbatches included.
 //
 // Memory per rank, P parameters over S shards, c and m bytes of compute and master dtype: masters and moments
-// 3 P m / S; working weights P c (ZeRO-3: P c / S and two blocks); full gradients P m (ZeRO-2 and 3:
-// embedding, head and two blocks, and P m / S). One thread uses it. Nothing allocates after construction.
+// 3 P m / S; working weights P c (ZeRO-3: P c / S, embedding, head and `gathered_at_once` blocks); full gradients
+// P m (ZeRO-2 and 3: embedding, head and `groups_per_run` blocks and one on its way, and P m / S). One thread uses it.
+// Nothing allocates after construction.
 #pragma once
 
+#include <bitset>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "parallel/communicator.h"
 #include "parallel/layout.h"
+#include "parallel/schedule.h"
 
 namespace drover {
 
@@ -41,6 +45,8 @@ struct ParameterGroupsOptions {
   // How many groups that take turns are filled with gradients at once: 1 where a run is one microbatch, a stage's
   // blocks where it is longer.
   std::int64_t groups_per_run = 1;
+  // ZeRO-3: of how many groups that take turns the weights are there at once (most_gathered, parallel/schedule.h).
+  std::int64_t gathered_at_once = 2;
 };
 
 // What a rank owns of one group: flat slices of masters, moments and the reduced gradient. Views;
@@ -69,7 +75,11 @@ class ParameterGroups {
   void gather(const Exec& exec, int group);
   // The flat working weights [size], compute dtype; gathers when nobody did. Valid until release.
   Tensor use(const Exec& exec, int group);
-  void release(int group);
+  // ZeRO-3, after a use by an action that is this part of its run: in the middle the copy stays for the rest of the
+  // run; at its end its memory is free, unless the copy stays for a run of another kind.
+  void release(const Exec& exec, int group, RunKind run, RunPart part);
+  // At the end of a run whose last action may have used no weights: releases what stayed for it.
+  void end_run(const Exec& exec, RunKind run);
 
   // The flat full gradient [size], master dtype: add to it. Valid until gradients_ready.
   Tensor gradients(const Exec& exec, int group);
@@ -80,7 +90,7 @@ class ParameterGroups {
 
   // Before the first microbatch of a step: gradients start from zero.
   void begin_step(const Exec& exec);
-  // After the optimizer wrote `working`: gathered copies are out of date.
+  // After the optimizer wrote `working`: gathered copies are out of date. Not inside a run.
   void weights_updated(const Exec& exec);
 
  private:
@@ -93,9 +103,10 @@ class ParameterGroups {
     GroupShard shard;
     int pool = 0;  // which pool of slots it draws from: groups of equal size share one
     int weights_slot = -1, gradients_slot = -1;
-    bool gathered = false;       // complete and up to date
-    bool reduced_once = false;   // the shard's gradient holds a sum already
-    std::int64_t reduction = 0;  // when its reduction was started
+    std::bitset<kRunKinds> runs;  // that the gathered weights stay for
+    bool gathered = false;        // complete and up to date
+    bool reduced_once = false;    // the shard's gradient holds a sum already
+    std::int64_t reduction = 0;   // when its reduction was started
     Pending gathering, reducing;
   };
   struct Pool {
@@ -112,7 +123,7 @@ class ParameterGroups {
   void assign_pools();
   void make_slots(Memory& memory);
   void make_shards(Memory& memory);
-  std::int64_t slots_of(const Pool& pool, bool keeps, std::int64_t used_at_once) const;
+  bool keeps_stale(const Exec& exec, int group);
   Tensor own_slice(int group, const Tensor& flat) const;
   int take_weights_slot(int group);
   int take_gradients_slot(const Exec& exec, int group);

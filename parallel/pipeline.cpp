@@ -28,11 +28,11 @@ void PipelineExecutor::compute(const Exec& exec, const ProgramStep& step, RunPar
   const HandOver hand_over{.in = buffer(step.input, tokens), .out = buffer(step.output, tokens)};
   switch (kind) {
     case ActionKind::forward:
-      return stage.forward(exec, microbatch, hand_over);
+      return stage.forward(exec, microbatch, hand_over, part_of_run);
     case ActionKind::backward:
       return stage.backward(exec, microbatch, hand_over, part_of_run);
     case ActionKind::backward_input:
-      return stage.backward_input(exec, microbatch, hand_over);
+      return stage.backward_input(exec, microbatch, hand_over, part_of_run);
     case ActionKind::backward_weight:
       return stage.backward_weight(exec, microbatch, part_of_run);
   }

@@ -19,19 +19,19 @@ struct HandOver {
   Tensor in, out;
 };
 
-// Whether a weight gradient is the last of its run (parallel/schedule.h), after which gradients are reduced.
-enum class RunPart : std::uint8_t { middle, last };
-
 // A run of blocks on one pipeline rank (+ embedding on the first, + head and loss on the last): what the
 // executor drives. Implemented by model/stage.h, so that parallel/ never learns of models. Microbatches are
-// numbers into the step's batch that the implementation was given before.
+// numbers into the step's batch that the implementation was given before. part_of_run (parallel/schedule.h): after
+// which actions gradients are reduced and weights released.
 class Stage {
  public:
   virtual ~Stage() = default;
   // S of the microbatch; nothing is sent where it is 0.
   virtual std::int64_t hand_over_tokens(int microbatch) const = 0;
-  virtual void forward(const Exec& exec, int microbatch, const HandOver& activations) = 0;
-  virtual void backward_input(const Exec& exec, int microbatch, const HandOver& gradients) = 0;
+  virtual void forward(const Exec& exec, int microbatch, const HandOver& activations,
+                       RunPart part_of_run) = 0;
+  virtual void backward_input(const Exec& exec, int microbatch, const HandOver& gradients,
+                              RunPart part_of_run) = 0;
   virtual void backward_weight(const Exec& exec, int microbatch, RunPart part_of_run) = 0;
   // Both, block by block, so that what weight gradients need dies at once.
   virtual void backward(const Exec& exec, int microbatch, const HandOver& gradients, RunPart part_of_run) = 0;

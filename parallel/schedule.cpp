@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bitset>
 #include <utility>
 
 #include "core/error.h"
@@ -102,19 +103,23 @@ SlotCount count_slots(const Timeline& timeline, int chunk) {
 }
 
 std::vector<std::uint8_t> run_ends(const Timeline& timeline, int run_length) {
+  struct OpenRun {
+    std::size_t newest = 0;
+    int length = 0;
+  };
+  std::array<OpenRun, kRunKinds> open;
   std::vector<std::uint8_t> ends(timeline.size(), 0);
-  std::size_t last = 0;
-  int length = 0;  // of the run whose newest action is timeline[last]
   for (std::size_t i = 0; i < timeline.size(); ++i) {
-    if (!timeline[i].makes_weight_gradient()) continue;
-    if (length > 0 && (length == run_length || timeline[i].chunk != timeline[last].chunk)) {
-      ends[last] = 1;
+    auto& [newest, length] = open[static_cast<std::size_t>(timeline[i].run_kind())];
+    if (length > 0 && (length == run_length || timeline[i].chunk != timeline[newest].chunk)) {
+      ends[newest] = 1;
       length = 0;
     }
-    last = i;
+    newest = i;
     ++length;
   }
-  if (length > 0) ends[last] = 1;
+  for (const auto& [newest, length] : open)
+    if (length > 0) ends[newest] = 1;
   return ends;
 }
 
@@ -127,6 +132,25 @@ int longest_run(const Timeline& timeline, int run_length) {
     if (ends[i] != 0) length = 0;
   }
   return longest;
+}
+
+std::int64_t most_gathered(const Timeline& timeline, int run_length, const WeightUse& use) {
+  const std::vector<std::uint8_t> ends = run_ends(timeline, run_length);
+  std::vector<std::bitset<kRunKinds>> held(use.blocks.size());  // by chunk: the runs that hold its weights
+  std::int64_t most = 0;
+  for (std::size_t i = 0; i < timeline.size(); ++i) {
+    const auto chunk = static_cast<std::size_t>(timeline[i].chunk),
+               kind = static_cast<std::size_t>(timeline[i].run_kind());
+    const bool uses = timeline[i].kind != ActionKind::backward_weight || use.by_backward_weight;
+    const bool whole_before = held[chunk].any();
+    if (uses || ends[i] != 0) held[chunk].set(kind, ends[i] == 0);
+    std::int64_t gathered = 0;
+    for (std::size_t other = 0; other < held.size(); ++other)
+      if (held[other].any() || (other == chunk && whole_before)) gathered += use.blocks[other];
+    if (uses && !whole_before && held[chunk].none()) gathered += std::min<std::int64_t>(2, use.blocks[chunk]);
+    most = std::max(most, gathered);
+  }
+  return most;
 }
 
 }  // namespace drover

@@ -21,6 +21,12 @@ enum class ActionKind : std::uint8_t {
 };
 char letter(ActionKind kind);
 
+// Actions make runs by kind: a run is a maximal sequence of actions of one kind and chunk, at most N, between which no
+// action of that kind of another chunk comes (actions of other kinds may). A fused backward is a weight gradient.
+enum class RunKind : std::uint8_t { forward, input_gradient, weight_gradient };
+constexpr std::size_t kRunKinds = 3;
+enum class RunPart : std::uint8_t { middle, last };
+
 struct Action {
   ActionKind kind = ActionKind::forward;
   int chunk = 0;  // of this rank
@@ -32,6 +38,10 @@ struct Action {
   }
   bool makes_weight_gradient() const {
     return kind == ActionKind::backward || kind == ActionKind::backward_weight;
+  }
+  RunKind run_kind() const {
+    if (makes_weight_gradient()) return RunKind::weight_gradient;
+    return kind == ActionKind::forward ? RunKind::forward : RunKind::input_gradient;
   }
 };
 using Timeline = std::vector<Action>;
@@ -94,7 +104,7 @@ struct ScheduleOptions {
   int microbatches = 1;
   // parallel.run_length, Llama 3's N: how many consecutive microbatches of one chunk make a run, from depth-first
   // (N = ranks, the default) to breadth-first (N = microbatches). It bounds for how many microbatches the gradients
-  // of a chunk stay whole; `interleaved` also orders its actions by it.
+  // (ZeRO-2 and 3) and weights (ZeRO-3) of a chunk stay whole; `interleaved` also orders its actions by it.
   std::optional<int> run_length;
   std::string csv;       // text of parallel.schedule_file, where schedule is csv
   std::string csv_path;  // for messages
@@ -126,11 +136,19 @@ struct SlotCount {
 };
 SlotCount count_slots(const Timeline& timeline, int chunk = 0);
 
-// A run is a maximal sequence of weight-gradient (or fused backward) actions of one chunk, at most N, between which
-// no weight gradient of another chunk comes (forwards and input gradients may). ends[i] is 1 where action i is the
-// last of its run: there a group's gradients are reduced (ZeRO-2 and 3) and its weights released (ZeRO-3).
+// ends[i] is 1 where action i is the last of its run. There a chunk's gradients are reduced, where the run is of weight
+// gradients (ZeRO-2 and 3), and its weights released, where no run of another kind still uses them (ZeRO-3).
 std::vector<std::uint8_t> run_ends(const Timeline& timeline, int run_length);
-// Microbatches in the longest run of a timeline; 0 when it has no backward.
+// Microbatches in the longest run of weight gradients; 0 when there is no backward.
 int longest_run(const Timeline& timeline, int run_length);
+
+// Which actions use how many weights.
+struct WeightUse {
+  std::vector<std::int64_t> blocks;  // of each chunk
+  bool by_backward_weight = false;   // where it computes activations again
+};
+// The most blocks whose weights a rank has at once under ZeRO-3: all of every chunk that has a run going on; of a chunk
+// whose run is the action alone, the block in use and the next one.
+std::int64_t most_gathered(const Timeline& timeline, int run_length, const WeightUse& use);
 
 }  // namespace drover

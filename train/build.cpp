@@ -140,8 +140,15 @@ struct PipelineNeeds {
   std::vector<SlotCount> slots;  // by chunk
   bool fused = false;            // some backward is not split
   std::int64_t groups_per_run = 1;
+  std::int64_t gathered_at_once = 0;  // blocks
   int buffers = 0;
 };
+
+WeightUse weight_use(const Training& t) {
+  WeightUse use{.by_backward_weight = recompute_named(t.config.train.recompute) != Recompute::none};
+  for (const StagePart& part : t.parts) use.blocks.push_back(part.blocks());
+  return use;
+}
 
 // Where a run is longer than one microbatch, all blocks of a stage hold gradients during it.
 void add_needs(const PipelineSchedule& schedule, const Training& t, PipelineNeeds& needs) {
@@ -153,6 +160,8 @@ void add_needs(const PipelineSchedule& schedule, const Training& t, PipelineNeed
     if (longest_run(timeline, schedule.run_length) > 1)
       needs.groups_per_run = std::max(needs.groups_per_run, t.parts[chunk].blocks());
   }
+  needs.gathered_at_once =
+      std::max(needs.gathered_at_once, most_gathered(timeline, schedule.run_length, weight_use(t)));
   for (const Action& action : timeline) needs.fused |= action.kind == ActionKind::backward;
 }
 
@@ -186,7 +195,8 @@ void add_groups(Training& t, const Platform& platform, const PipelineNeeds& need
                                                        .shards = t.mesh.group_shards()}),
                              .compute = dtype_named(t.config.train.dtype),
                              .zero = zero_numbered(t.config.parallel.zero),
-                             .groups_per_run = needs.groups_per_run});
+                             .groups_per_run = needs.groups_per_run,
+                             .gathered_at_once = needs.gathered_at_once});
   const bool shares = t.config.model.tie_word_embeddings && t.connections.tied->size() > 1;
   t.shared_gradients =
       std::make_unique<SharedGradients>(device, t.table, *t.groups, t.connections, shares ? 0 : -1);

@@ -86,14 +86,16 @@ Connections traced(Connections connections, Trace& trace) {
   return connections;
 }
 
-void TracedStage::forward(const Exec& exec, int microbatch, const HandOver& activations) {
+void TracedStage::forward(const Exec& exec, int microbatch, const HandOver& activations,
+                          RunPart part_of_run) {
   const Scope scope(trace_, action("forward", microbatch));
-  real_.forward(exec, microbatch, activations);
+  real_.forward(exec, microbatch, activations, part_of_run);
 }
 
-void TracedStage::backward_input(const Exec& exec, int microbatch, const HandOver& gradients) {
+void TracedStage::backward_input(const Exec& exec, int microbatch, const HandOver& gradients,
+                                 RunPart part_of_run) {
   const Scope scope(trace_, action("backward input", microbatch));
-  real_.backward_input(exec, microbatch, gradients);
+  real_.backward_input(exec, microbatch, gradients, part_of_run);
 }
 
 void TracedStage::backward_weight(const Exec& exec, int microbatch, RunPart part_of_run) {

@@ -178,7 +178,8 @@ TEST_CASE("slots of a chunk count from forward and from input gradient to weight
   CHECK(count_slots(make_schedule({.microbatches = 3}).timelines[0]) == SlotCount{.saved = 1, .weight = 0});
 }
 
-TEST_CASE("a run ends after N weight gradients of a chunk, at another chunk's, and at the end") {
+TEST_CASE(
+    "a run ends after N actions of its kind and chunk, at another chunk's of the kind, and at the end") {
   const Timeline timeline = {{.kind = ActionKind::forward},
                              {.kind = ActionKind::backward},
                              {.kind = ActionKind::forward, .chunk = 1},
@@ -187,10 +188,35 @@ TEST_CASE("a run ends after N weight gradients of a chunk, at another chunk's, a
                              {.kind = ActionKind::backward_input, .chunk = 1},
                              {.kind = ActionKind::backward_weight, .chunk = 1},
                              {.kind = ActionKind::backward, .microbatch = 3}};
-  CHECK(run_ends(timeline, 2) == std::vector<std::uint8_t>{0, 0, 0, 1, 1, 0, 1, 1});
-  CHECK(run_ends(timeline, 9) == std::vector<std::uint8_t>{0, 0, 0, 0, 1, 0, 1, 1});
+  CHECK(run_ends(timeline, 2) == std::vector<std::uint8_t>{1, 0, 1, 1, 1, 1, 1, 1});
+  CHECK(run_ends(timeline, 9) == std::vector<std::uint8_t>{1, 0, 1, 0, 1, 1, 1, 1});
   CHECK(longest_run(timeline, 2) == 2);
   CHECK(longest_run(timeline, 9) == 3);
+}
+
+TEST_CASE("weights of a chunk are there while any of its runs goes on, else those of two blocks") {
+  const Timeline timeline = {{.kind = ActionKind::forward},
+                             {.kind = ActionKind::forward, .microbatch = 1},
+                             {.kind = ActionKind::forward, .chunk = 1},
+                             {.kind = ActionKind::backward, .chunk = 1},
+                             {.kind = ActionKind::backward},
+                             {.kind = ActionKind::forward, .chunk = 1, .microbatch = 1},
+                             {.kind = ActionKind::backward, .microbatch = 1},
+                             {.kind = ActionKind::backward, .chunk = 1, .microbatch = 1}};
+  CHECK(most_gathered(timeline, 1, {.blocks = {5, 3}}) == 2);
+  CHECK(most_gathered(timeline, 1, {.blocks = {5, 1}}) == 2);
+  CHECK(most_gathered(timeline, 1, {.blocks = {1, 0}}) == 1);
+  CHECK(most_gathered(timeline, 2, {.blocks = {5, 3}}) == 8);  // at 1F1
+  CHECK(most_gathered({{.kind = ActionKind::forward}, {.kind = ActionKind::forward, .microbatch = 1}}, 2,
+                      {.blocks = {5}}) == 5);
+}
+
+TEST_CASE("weight gradients use weights only where they compute activations again") {
+  const Timeline timeline = {{.kind = ActionKind::backward_weight},
+                             {.kind = ActionKind::backward_weight, .microbatch = 1}};
+  CHECK(most_gathered(timeline, 2, {.blocks = {5}}) == 0);
+  CHECK(most_gathered(timeline, 2, {.blocks = {5}, .by_backward_weight = true}) == 5);
+  CHECK(most_gathered(timeline, 1, {.blocks = {5}, .by_backward_weight = true}) == 2);
 }
 
 TEST_CASE("placements invert: round robin and V") {

@@ -85,7 +85,8 @@ void draw_schedule(Random& random, Drawn& drawn, int microbatches, const std::fi
   if (p.schedule == "interleaved") p.virtual_stages = 2;
   if (pipeline * p.virtual_stages > layers)
     drawn.config.model.num_hidden_layers = pipeline * p.virtual_stages;
-  if (random() % 2 == 0) p.run_length = draw(random, pipeline, pipeline + 3);
+  const int shortest = p.schedule == "interleaved" ? pipeline : 1;
+  if (random() % 2 == 0) p.run_length = draw(random, shortest, pipeline + 3);
   if (random() % 2 == 0)
     p.stage_layers = draw_stage_layers(random, static_cast<int>(drawn.config.model.num_hidden_layers),
                                        pipeline * static_cast<int>(p.virtual_stages));

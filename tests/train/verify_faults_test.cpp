@@ -38,7 +38,9 @@ constexpr std::array kCases{
     Case{Fault::tied_use_overwritten, "tp1,tp2,shard2:zero1,cp2.rep2"},
     Case{Fault::loss_normalised_per_rank, "shard2,cp2,rep2,tp2.shard2,pp2.rep2"},
     Case{Fault::norm_counts_replicas, "rep2,shard2.rep2:zero3,tp2.rep2,pp2.rep2"},
-    Case{Fault::stale_gathered_weight, "shard2:zero1,cp2:zero2,pp2.shard2:zero2"},
+    Case{Fault::stale_gathered_weight,
+         "shard2:zero1,cp2:zero2,pp2.shard2:zero2,shard2:zero3,pp2.shard2:zero3:n2,"
+         "pp2.shard2:interleaved:zero3,pp2.cp2:zb-v:zero3:n1,pp2.shard2:gpipe:zero3:n4"},
     Case{Fault::bfloat16_accumulation, "tp1,shard2:zero1,cp2:zero3,pp2,tp2"},
     Case{Fault::last_microbatch_dropped, "tp1,shard2:zero1,rep2,cp2,tp2,pp2:zb-v"},
     Case{Fault::saved_of_another_microbatch, "tp1:gpipe,pp2,pp2:zb-h1,tp2.pp2:interleaved,pp2.shard2:zb-v"},

@@ -1,0 +1,105 @@
+// ZeRO-3's verbs on one rank: when gathered weights stay, and when they are gathered again.
+#include "parallel/parameter_group.h"
+
+#include "core/cpu/cpu_backend.h"
+#include "core/ops.h"
+#include "parallel/around_comm.h"
+#include "parallel/local_comm.h"
+#include "tests/support/test_support.h"
+
+namespace drover {
+namespace {
+
+// Counts what is started.
+class CountedComm final : public AroundComm {
+ public:
+  using AroundComm::AroundComm;
+  int started = 0;
+
+ private:
+  Pending around(const CommCall&, FunctionRef<Pending()> start) override {
+    ++started;
+    return start();
+  }
+  std::unique_ptr<Communicator> wrap(std::unique_ptr<Communicator> part) override { return part; }
+};
+
+// Two blocks of 32 elements that take turns in the memory of `at_once`.
+struct Blocks {
+  explicit Blocks(std::int64_t at_once)
+      : backend(make_cpu_backend(memory, {.threads = 1})),
+        group(single_rank_world()),
+        replicate(single_rank_world()),
+        groups(memory, group, *replicate,
+               {.layouts = {{.name = "layers.0", .size = 32, .shard_size = 32, .in_turn = true},
+                            {.name = "layers.1", .size = 32, .shard_size = 32, .in_turn = true}},
+                .zero = Zero::three,
+                .gathered_at_once = at_once}) {}
+
+  Exec exec() { return {.backend = *backend, .scratch = scratch}; }
+  void use(int block, RunKind run, RunPart part) {
+    groups.use(exec(), block);
+    groups.release(exec(), block, run, part);
+  }
+  float first_of(int block) { return groups.use(exec(), block).as<float>()[0]; }
+  void write(int block, float value) {
+    ops::fill(exec(), {.out = groups.shard(block).working, .value = value});
+    groups.weights_updated(exec());
+  }
+
+  HostMemory memory;
+  std::unique_ptr<Backend> backend;
+  CountedComm group;
+  std::unique_ptr<Communicator> replicate;
+  Arena scratch = Arena::measuring(DeviceKind::cpu);
+  ParameterGroups groups;
+};
+
+}  // namespace
+
+TEST_CASE("a run gathers once, and the next one again") {
+  Blocks blocks(1);
+  for (int run = 1; run <= 3; ++run) {
+    blocks.use(0, RunKind::forward, RunPart::middle);
+    blocks.use(0, RunKind::forward, RunPart::middle);
+    blocks.use(0, RunKind::forward, RunPart::last);
+    CHECK(blocks.group.started == run);
+  }
+}
+
+TEST_CASE("weights stay until the last run that uses them ends") {
+  Blocks blocks(1);
+  blocks.use(0, RunKind::forward, RunPart::middle);
+  blocks.use(0, RunKind::weight_gradient, RunPart::middle);
+  blocks.use(0, RunKind::forward, RunPart::last);
+  CHECK_THROWS_AS(blocks.groups.use(blocks.exec(), 1), Error);  // no room
+  blocks.use(0, RunKind::weight_gradient, RunPart::last);
+  CHECK(blocks.group.started == 1);
+  blocks.use(1, RunKind::forward, RunPart::last);
+  CHECK(blocks.group.started == 2);
+}
+
+TEST_CASE("a run whose last action uses no weights releases them all the same") {
+  Blocks blocks(2);
+  blocks.use(0, RunKind::weight_gradient, RunPart::middle);
+  blocks.use(1, RunKind::weight_gradient, RunPart::middle);
+  blocks.use(1, RunKind::forward, RunPart::middle);
+  blocks.groups.end_run(blocks.exec(), RunKind::weight_gradient);
+  blocks.use(0, RunKind::forward, RunPart::last);
+  blocks.use(1, RunKind::forward, RunPart::last);
+  CHECK(blocks.group.started == 3);  // 0 again, 1 was still there
+}
+
+TEST_CASE("weights after an update are the new ones, and an update inside a run is refused") {
+  Blocks blocks(1);
+  blocks.write(0, 3);
+  CHECK(blocks.first_of(0) == 3);
+  blocks.groups.release(blocks.exec(), 0, RunKind::forward, RunPart::middle);
+  CHECK_THROWS_AS(blocks.write(0, 4), Error);
+  CHECK(blocks.first_of(0) == 3);
+  blocks.groups.release(blocks.exec(), 0, RunKind::forward, RunPart::last);
+  blocks.write(0, 5);
+  CHECK(blocks.first_of(0) == 5);
+}
+
+}  // namespace drover
