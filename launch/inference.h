@@ -34,7 +34,7 @@ class Inference {
   Process& process_;
   FileSystem& files_;
   RunConfig run_;
-  HostMemory memory_;
+  std::unique_ptr<Memory> memory_;
   std::unique_ptr<Backend> backend_;
   Platform platform_;
   std::unique_ptr<Training> training_;

@@ -114,6 +114,13 @@ Communicator& Process::world() { return *state_->world; }
 const Exec& Process::control() const { return state_->control; }
 int Process::compute_threads() const { return state_->threads; }
 
+std::unique_ptr<Memory> Process::make_memory() {
+#ifdef DROVER_WITH_MPI
+  if (state_->mpi != nullptr) return state_->mpi->make_memory();
+#endif
+  return std::make_unique<HostMemory>();
+}
+
 void Process::require_equal_on_all_ranks(const char* what, const std::string& text) {
   const auto mine = static_cast<std::int64_t>(digest_of(text).low);
   std::int64_t lowest = mine, highest = mine;

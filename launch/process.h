@@ -30,6 +30,9 @@ class Process {
   // them.
   int compute_threads() const;
 
+  // For what this rank computes with and sends to others; with a ledger of its own. Destroyed before the process.
+  std::unique_ptr<Memory> make_memory();
+
   // Runs `work` on rank 0 and gives every rank what it returned, or the Error it threw. Collective.
   std::string on_first_rank(const std::function<std::string()>& work);
 

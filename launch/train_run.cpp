@@ -35,7 +35,8 @@ class TrainRun {
         request_(request),
         run_(read_run_config(files, request.config)),
         directory_(files, run_.config.run.dir),
-        backend_(make_cpu_backend(memory_, {.threads = process.compute_threads()})) {
+        memory_(process.make_memory()),
+        backend_(make_cpu_backend(*memory_, {.threads = process.compute_threads()})) {
     if (!request.profile.empty()) profile_.emplace(request.profile, *backend_);
   }
 
@@ -74,7 +75,7 @@ class TrainRun {
   std::unique_ptr<Console> console_;
   std::unique_ptr<LineFile> metrics_;  // rank 0
 
-  HostMemory memory_;
+  std::unique_ptr<Memory> memory_;
   std::unique_ptr<Backend> backend_;
   std::optional<Profile> profile_;
   std::optional<Platform> platform_;
@@ -152,7 +153,7 @@ void TrainRun::introduce() {
   console_->print(cat(directory_.path().string(), ", attempt ", attempt_, ": ", training_->total_steps,
                       " steps of ", quantity_text(static_cast<double>(config().train.batch_tokens)),
                       " tokens; product peak ", quantity_text(peak_flops_), "FLOP/s; memory a rank ",
-                      bytes_text(memory_.ledger().peak_total())));
+                      bytes_text(memory_->ledger().peak_total())));
 }
 
 void TrainRun::measure_peak() {
@@ -207,7 +208,7 @@ void TrainRun::report_step(const StepReport& report, double seconds) {
                           .time = seconds_since_1970(),
                           .step_seconds = seconds,
                           .peak_flops = peak_flops_,
-                          .memory_peak_bytes = memory_.ledger().peak_total()};
+                          .memory_peak_bytes = memory_->ledger().peak_total()};
   seconds_per_step_ =
       seconds_per_step_ == 0 ? seconds : seconds_per_step_ + kSmoothing * (seconds - seconds_per_step_);
   effective_seconds_ += seconds;
@@ -318,7 +319,7 @@ Exit TrainRun::run() {
   process_.require_equal_on_all_ranks("configuration", cat(write_run_config(config()), build_commit()));
   platform_.emplace(Platform{.world = process_.world(),
                              .backend = profile_ ? profile_->backend() : *backend_,
-                             .host = memory_,
+                             .host = *memory_,
                              .files = files_,
                              .trace = profile_ ? &profile_->trace() : nullptr});
   enter_directory();

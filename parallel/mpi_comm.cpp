@@ -241,4 +241,13 @@ std::unique_ptr<Communicator> MpiProcess::world(const CommOptions& options, Host
                                    options, path);
 }
 
+// The address sanitizer watches only what comes from the C library.
+std::unique_ptr<Memory> MpiProcess::make_memory() {
+#ifdef __SANITIZE_ADDRESS__
+  return std::make_unique<HostMemory>();
+#else
+  return std::make_unique<SharedHeapMemory>(state_->shared.engine.heap());
+#endif
+}
+
 }  // namespace drover

@@ -6,6 +6,7 @@
 
 #include <memory>
 
+#include "core/memory.h"
 #include "parallel/local_comm.h"
 
 namespace drover {
@@ -30,6 +31,9 @@ class MpiProcess {
 
   // All ranks of the job. Communicators must be destroyed before the process object.
   std::unique_ptr<Communicator> world(const CommOptions& options = {}, HostPath path = HostPath::memory);
+  // Host memory with a ledger of its own. What lies in its buffers of 1 MiB and more, the processes of a host read
+  // and write in place. It and what is made from it must be destroyed before the process object.
+  std::unique_ptr<Memory> make_memory();
 
  private:
   struct State;

@@ -83,6 +83,8 @@ class MpiEngine {
   Doorbell& bell() { return seat_.bell(); }
   // How long to spin: not at all where ranks outnumber the host's cores.
   Doorbell::Patience patience() const { return patience_; }
+  // What the other processes of the host can map.
+  SharedHeap& heap() { return seat_.heap(); }
   // For staging of collectives.
   HostMemory& memory() { return memory_; }
 

@@ -99,7 +99,8 @@ class MpiShared {
   // waits need: with its own Exec, or without one (in split) with the operation's.
   void submit(MpiCollective& operation, SharedChannel* channel);
   void advance(const Exec* waiting);
-  // No operation gets on and no buffer is touched any more, here or by other processes.
+  // No operation gets on and no buffer is touched any more, here or by other processes; but a sum of what this process
+  // has already posted may still be written to its heap, which is good for nothing from here on.
   void freeze() noexcept;
 
   MpiEngine engine;

@@ -29,17 +29,30 @@ SharedSeat::SharedSeat() : memory_(SharedMemory::make(kBytes)), probe_(random_wo
   allow_reading_this_process();
 }
 
+std::byte* SharedSeat::map_heap(const SharedMemory::Handle& heap) {
+  if (heap == heap_.memory().handle()) return heap_.memory().data();
+  const auto known = std::find_if(mapped_.begin(), mapped_.end(),
+                                  [&](const MappedHeap& mapped) { return mapped.handle == heap; });
+  if (known != mapped_.end()) return known->memory.data();
+  mapped_.push_back({.handle = heap, .memory = SharedMemory::open(heap, SharedHeap::range_bytes())});
+  return mapped_.back().memory.data();
+}
+
 // What a rank tells the others of itself when a channel is made.
 struct SharedChannel::Introduction {
   std::uint64_t probe = 0, probe_address = 0;
   std::int32_t process = 0;
-  SharedMemory::Handle seat, memory;
+  SharedMemory::Handle seat, heap, memory;
   bool willing = false;
 };
 
-SharedChannel::SharedChannel(int rank, int size, HostMemory& memory)
+// How far a rank gets with what the others told it. The least of all ranks' holds for all.
+enum class SharedChannel::Reach : char { nothing, memory, heaps };
+
+SharedChannel::SharedChannel(int rank, int size, SharedSeat& seat, HostMemory& memory)
     : rank_(rank),
       size_(size),
+      seat_(seat),
       peers_(size),
       scratch_(memory, size * kReadAtOnce, MemoryCategory::communication),
       parts_(size),
@@ -62,11 +75,12 @@ std::byte* SharedChannel::staging_of(int rank) const {
 
 std::unique_ptr<SharedChannel> SharedChannel::connect(int rank, int size, SharedSeat& seat,
                                                       HostMemory& memory, Gather gather) {
-  std::unique_ptr<SharedChannel> channel(new SharedChannel(rank, size, memory));
+  std::unique_ptr<SharedChannel> channel(new SharedChannel(rank, size, seat, memory));
   Introduction mine{.probe = seat.probe(),
                     .probe_address = reinterpret_cast<std::uint64_t>(seat.probe_address()),
                     .process = this_process(),
                     .seat = seat.memory().handle(),
+                    .heap = seat.heap().memory().handle(),
                     .willing = !seat.memory().none()};
   if (rank == 0) {
     channel->memory_ = SharedMemory::make(bytes_for(size));
@@ -76,16 +90,28 @@ std::unique_ptr<SharedChannel> SharedChannel::connect(int rank, int size, Shared
   }
   std::vector<Introduction> all(size);
   gather(&mine, all.data(), sizeof(Introduction));
-  const char reached = channel->reach(all) ? 1 : 0;
-  std::vector<char> all_reached(size);
-  gather(&reached, all_reached.data(), 1);
+  const Reach reached = channel->reach(all);
+  std::vector<Reach> all_reached(size);
+  gather(&reached, all_reached.data(), sizeof(Reach));
   channel->memory_.close_descriptor();
-  const bool everyone =
-      std::all_of(all_reached.begin(), all_reached.end(), [](char one) { return one == 1; });
-  return everyone ? std::move(channel) : nullptr;
+  const Reach least = *std::min_element(all_reached.begin(), all_reached.end());
+  channel->heaps_ = least == Reach::heaps;
+  return least == Reach::nothing ? nullptr : std::move(channel);
 }
 
-bool SharedChannel::reach(const std::vector<Introduction>& all) {
+SharedChannel::Reach SharedChannel::reach(const std::vector<Introduction>& all) {
+  if (!reach_seats(all)) return Reach::nothing;
+  if (rank_ != 0) memory_ = SharedMemory::open(all[0].memory, bytes_for(size_));
+  if (memory_.none()) return Reach::nothing;
+  bool all_heaps = true;
+  for (int rank = 0; rank < size_; ++rank) {
+    peers_[rank].heap = seat_.map_heap(all[rank].heap);
+    all_heaps &= peers_[rank].heap != nullptr;
+  }
+  return all_heaps ? Reach::heaps : Reach::memory;
+}
+
+bool SharedChannel::reach_seats(const std::vector<Introduction>& all) {
   for (int rank = 0; rank < size_; ++rank) {
     const Introduction& other = all[rank];
     std::uint64_t probe = 0;
@@ -98,8 +124,7 @@ bool SharedChannel::reach(const std::vector<Introduction>& all) {
     if (peer.seat_memory.none()) return false;
     peer.seat = reinterpret_cast<SharedSeat::State*>(peer.seat_memory.data());
   }
-  if (rank_ != 0) memory_ = SharedMemory::open(all[0].memory, bytes_for(size_));
-  return !memory_.none();
+  return true;
 }
 
 bool SharedChannel::all_have(Number Post::*number, std::int64_t sequence) const {
@@ -154,6 +179,7 @@ void SharedChannel::post(std::int64_t sequence, const CallHeader& header, const 
   mine.data = reinterpret_cast<std::uint64_t>(place.data);
   mine.offsets = reinterpret_cast<std::uint64_t>(place.offsets);
   mine.staged = staged.sequence == sequence ? staged.data : -1;
+  mine.heap = heaps_ ? seat_.heap().offset_of(place.data) : -1;
   tell(&Post::posted, sequence);
 }
 
@@ -171,9 +197,29 @@ const std::byte* SharedChannel::staged(int rank, std::int64_t sequence, std::int
   return begin < 0 ? nullptr : staging_of(rank) + begin + offset;
 }
 
+std::byte* SharedChannel::in_heap(int rank, std::int64_t sequence, std::int64_t offset) const {
+  const std::int64_t begin = post_of(rank, sequence).heap;
+  return begin < 0 ? nullptr : peers_[rank].heap + begin + offset;
+}
+
+bool SharedChannel::all_in_heaps(std::int64_t sequence) const {
+  for (int rank = 0; rank < size_; ++rank) {
+    const Post& post = post_of(rank, sequence);
+    if (post.heap < 0 || post.staged >= 0) return false;
+  }
+  return true;
+}
+
+bool SharedChannel::is_leaving(int rank) const { return peers_[rank].seat->leaving.load() != 0; }
+
+bool SharedChannel::unstaged_stay(std::int64_t sequence) const {
+  for (int rank = 0; rank < size_; ++rank)
+    if (post_of(rank, sequence).staged < 0 && is_leaving(rank)) return false;
+  return true;
+}
+
 bool SharedChannel::read(int rank, std::uint64_t address, std::int64_t bytes, void* to) const {
-  if (!read_process(peers_[rank].process, address, to, bytes)) return false;
-  return peers_[rank].seat->leaving.load() == 0;  // asked after reading: its buffers live until it leaves
+  return read_process(peers_[rank].process, address, to, bytes) && !is_leaving(rank);
 }
 
 bool SharedChannel::copy(int rank, std::int64_t sequence, std::int64_t offset, std::int64_t bytes,
@@ -186,8 +232,12 @@ bool SharedChannel::copy(int rank, std::int64_t sequence, std::int64_t offset, s
 
 bool SharedChannel::copy_unstaged(int rank, std::int64_t sequence, std::int64_t offset, std::int64_t bytes,
                                   void* to) const {
-  return bytes == 0 ||
-         read(rank, post_of(rank, sequence).data + static_cast<std::uint64_t>(offset), bytes, to);
+  if (bytes == 0) return true;
+  const std::byte* const near = in_heap(rank, sequence, offset);
+  if (near == nullptr)
+    return read(rank, post_of(rank, sequence).data + static_cast<std::uint64_t>(offset), bytes, to);
+  std::memcpy(to, near, static_cast<std::size_t>(bytes));
+  return !is_leaving(rank);
 }
 
 bool SharedChannel::copy_offset(int rank, std::int64_t sequence, int index, std::int64_t& offset) const {

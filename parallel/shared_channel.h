@@ -1,6 +1,7 @@
 // What the ranks of a group tell each other when all are processes of one host: for each collective in flight
 // a post of every rank, and room to stage what the others shall read. A rank's data is either staged, where
-// the rank need not wait for its readers, or stays where it is and is read from the rank's own memory.
+// the rank need not wait for its readers, or stays where it is: in the rank's heap, which the others have mapped,
+// or in its own memory, from which the system reads for them.
 #pragma once
 
 #include <array>
@@ -12,11 +13,12 @@
 #include "core/memory.h"
 #include "parallel/collective.h"
 #include "parallel/doorbell.h"
+#include "parallel/shared_heap.h"
 #include "parallel/shared_memory.h"
 
 namespace drover {
 
-// A process's place among the processes of its host: how to wake it, and whether it is leaving. One per
+// A process's place among the processes of its host: how to wake it, whether it is leaving, and its heap. One per
 // process; in its own memory where the system shares none.
 class SharedSeat {
  public:
@@ -31,13 +33,22 @@ class SharedSeat {
   // From here on the others take nothing from this process's memory as valid.
   void leave() noexcept { state_->leaving.store(1); }
   const SharedMemory& memory() const { return memory_; }
+  SharedHeap& heap() { return heap_; }
+  // Where another process's heap is mapped here, once for all channels; null when it cannot be had.
+  std::byte* map_heap(const SharedMemory::Handle& heap);
   std::uint64_t probe() const { return probe_; }
   const std::uint64_t* probe_address() const { return &probe_; }
 
  private:
+  struct MappedHeap {
+    SharedMemory::Handle handle;
+    SharedMemory memory;
+  };
   SharedMemory memory_;
   std::unique_ptr<State> own_;
   State* state_ = nullptr;
+  SharedHeap heap_;
+  std::vector<MappedHeap> mapped_;
   std::uint64_t probe_;  // random: who reads it at this address of this process is on this host
 };
 
@@ -78,6 +89,13 @@ class SharedChannel {
 
   // Bytes [offset, offset + bytes) of a rank's data; once all have posted. Null when they are not staged.
   const std::byte* staged(int rank, std::int64_t sequence, std::int64_t offset) const;
+  // The same in the rank's heap. Null when they are not in it, or when any two ranks cannot map each other's heap.
+  std::byte* in_heap(int rank, std::int64_t sequence, std::int64_t offset) const;
+  bool has_in_heap(const void* data) const { return heaps_ && seat_.heap().has(data); }
+  // Every rank's data is in its heap and not staged. All ranks find the same.
+  bool all_in_heaps(std::int64_t sequence) const;
+  // Asked after reading in heaps: false when a rank that has not staged is leaving, for its buffers live until then.
+  bool unstaged_stay(std::int64_t sequence) const;
   // The same bytes, copied. False when that process is leaving or gone, and with it all ranks soon.
   bool copy(int rank, std::int64_t sequence, std::int64_t offset, std::int64_t bytes, void* to) const;
   // The same from the place where the rank's data lies, though it may be staged too.
@@ -98,28 +116,35 @@ class SharedChannel {
     CallHeader header{};
     std::uint64_t data = 0, offsets = 0;
     std::int64_t staged = -1;  // offset in the rank's staging
+    std::int64_t heap = -1;    // of `data` in the rank's heap
   };
   struct Peer {
     std::int32_t process = 0;
     SharedMemory seat_memory;
     SharedSeat::State* seat = nullptr;
+    std::byte* heap = nullptr;
   };
   struct Staged {
     std::int64_t sequence = -1, begin = 0, end = 0, data = 0;
   };
   struct Introduction;
+  enum class Reach : char;
 
-  SharedChannel(int rank, int size, HostMemory& memory);
+  SharedChannel(int rank, int size, SharedSeat& seat, HostMemory& memory);
   static std::int64_t posts_bytes(int size);
   static std::int64_t bytes_for(int size);
-  bool reach(const std::vector<Introduction>& all);
+  Reach reach(const std::vector<Introduction>& all);
+  bool reach_seats(const std::vector<Introduction>& all);
   Post& post_of(int rank, std::int64_t sequence) const;
   std::byte* staging_of(int rank) const;
   bool all_have(Number Post::*number, std::int64_t sequence) const;
   void tell(Number Post::*number, std::int64_t sequence);
+  bool is_leaving(int rank) const;
   bool read(int rank, std::uint64_t address, std::int64_t bytes, void* to) const;
 
   int rank_, size_;
+  SharedSeat& seat_;
+  bool heaps_ = false;  // all ranks have mapped all heaps
   SharedMemory memory_;
   std::vector<Peer> peers_;
   std::array<Staged, kWindow> staged_;

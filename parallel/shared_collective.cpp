@@ -10,6 +10,12 @@ namespace {
 // Above, copying twice costs more than waiting for the readers.
 constexpr std::int64_t kMostStaged = 1 << 20;
 
+// The same for what the others may read in place.
+constexpr std::int64_t kMostStagedOfHeap = 32 << 10;
+
+// Sums that are still near the core when they are written to the other ranks' tensors.
+constexpr std::int64_t kWrittenAtOnce = 8 << 10;
+
 // Of an all_reduce. Above, staging a sum costs more than the system call that reads it where it is.
 constexpr std::int64_t kMostSumsStaged = 128 << 10;
 
@@ -49,6 +55,15 @@ bool SharedCollective::has_data() const {
 // A rule of the size alone, so that readers know.
 bool SharedCollective::stages_sums() const { return call_->in().bytes() <= kMostSumsStaged; }
 
+bool SharedCollective::stages() const {
+  const bool in_heap = channel_->has_in_heap(call_->in().data);
+  return must_stage() || call_->in().bytes() <= (in_heap ? kMostStagedOfHeap : kMostStaged);
+}
+
+bool SharedCollective::writes_sums() const {
+  return real() && two_rounds() && channel_->all_in_heaps(sequence_);
+}
+
 bool SharedCollective::needs_readers() const {
   return has_data() && (staging_ == nullptr || (two_rounds() && !stages_sums()));
 }
@@ -62,7 +77,7 @@ std::int64_t SharedCollective::staged_prefix() const {
 bool SharedCollective::try_post() {
   if (!channel_->is_free(sequence_)) return false;
   const Tensor& in = call_->in();
-  if (has_data() && in.bytes() <= kMostStaged) {
+  if (has_data() && stages()) {
     staging_ = channel_->stage(sequence_, staged_prefix() + in.bytes(), in.data);
     if (staging_ != nullptr) fill(staging_);
     if (staging_ == nullptr && must_stage()) return false;  // it sums in place while others read
@@ -94,7 +109,7 @@ void SharedCollective::fill(std::byte* staging) const {
 SharedCollective::State SharedCollective::take(const Exec* exec) {
   const bool agree = channel_->calls_agree(sequence_);
   if (agree && !take_data(exec)) return State::halted;
-  if (agree && two_rounds()) {
+  if (agree && two_rounds() && !writes_sums()) {
     channel_->set_reduced(sequence_);
     return State::summed;
   }
@@ -129,12 +144,12 @@ bool SharedCollective::sum(const Exec& exec) {
   const ElementRange mine = call_->summed_by(channel_->rank(), channel_->size());
   const bool scatters = verb() == Verb::reduce_scatter;
   const Tensor result = scatters ? call_->out() : flat_piece(call_->in(), mine.begin, mine.end);
-  const std::int64_t step = SharedChannel::kReadAtOnce / element();
+  const std::int64_t step = (writes_sums() ? kWrittenAtOnce : SharedChannel::kReadAtOnce) / element();
   for (std::int64_t begin = 0; begin < mine.length(); begin += step) {
     const std::int64_t end = std::min(begin + step, mine.length());
     if (!sum_run(exec, {mine.begin + begin, mine.begin + end}, flat_piece(result, begin, end))) return false;
   }
-  return true;
+  return channel_->unstaged_stay(sequence_);
 }
 
 bool SharedCollective::sum_run(const Exec& exec, ElementRange run, const Tensor& out) {
@@ -143,16 +158,32 @@ bool SharedCollective::sum_run(const Exec& exec, ElementRange run, const Tensor&
   for (int rank = 0; rank < channel_->size(); ++rank) {
     Tensor& part = parts[rank] = flat_piece(call_->in(), run.begin, run.end);
     if (rank == channel_->rank()) continue;
-    // Nobody writes to what is staged; tensors have no const.
-    part.data = const_cast<std::byte*>(channel_->staged(rank, sequence_, offset));
-    if (part.data != nullptr) continue;
-    part.data = channel_->scratch(rank);
-    if (!copy(rank, offset, part)) return false;
+    if (!find_part(rank, offset, part)) return false;
   }
   channel_->reduction().run(exec, call_->reduction(), parts, out);
+  if (writes_sums()) write_sums(out, offset);
   if (staging_ != nullptr && two_rounds() && stages_sums())
     copy_bytes(staging_ + offset, static_cast<const std::byte*>(out.data), out.bytes());
   return true;
+}
+
+// Where the sum can read a part of that rank's data.
+bool SharedCollective::find_part(int rank, std::int64_t offset, Tensor& part) const {
+  // Nobody writes to what is staged; tensors have no const.
+  part.data = const_cast<std::byte*>(channel_->staged(rank, sequence_, offset));
+  if (part.data == nullptr) part.data = channel_->in_heap(rank, sequence_, offset);
+  if (part.data != nullptr) return true;
+  part.data = channel_->scratch(rank);
+  return copy(rank, offset, part);
+}
+
+// Nobody else reads or writes these elements of any rank's tensor before all have finished.
+void SharedCollective::write_sums(const Tensor& sums, std::int64_t offset) const {
+  for (int step = 1; step < channel_->size(); ++step) {
+    const int rank = (channel_->rank() + step) % channel_->size();
+    copy_bytes(channel_->in_heap(rank, sequence_, offset), static_cast<const std::byte*>(sums.data),
+               sums.bytes());
+  }
 }
 
 bool SharedCollective::collect_sums() {

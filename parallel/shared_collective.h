@@ -1,6 +1,7 @@
 // One rank's part of a collective between processes of one host, through a SharedChannel: it posts the call and
 // its data, and once all have posted it takes from the others what it needs. An all_reduce that is too large for
-// every rank to sum all of it is two rounds: the sum of this rank's piece, and the others' sums.
+// every rank to sum all of it is two rounds: the sum of this rank's piece, and the others' sums. Where all ranks'
+// tensors are in their heaps it is one: a rank writes its sums to everybody's tensor.
 #pragma once
 
 #include <atomic>
@@ -34,6 +35,8 @@ class SharedCollective {
     return verb() == Verb::all_reduce && !call_->every_rank_sums_all(channel_->size());
   }
   bool must_stage() const { return verb() == Verb::all_reduce && !two_rounds(); }
+  bool stages() const;
+  bool writes_sums() const;  // once all have posted
   bool has_data() const;
   bool stages_sums() const;
   bool needs_readers() const;
@@ -46,6 +49,8 @@ class SharedCollective {
   bool take_data(const Exec* exec);
   bool sum(const Exec& exec);
   bool sum_run(const Exec& exec, ElementRange run, const Tensor& out);
+  bool find_part(int rank, std::int64_t offset, Tensor& part) const;
+  void write_sums(const Tensor& sums, std::int64_t offset) const;
   bool gather();
   bool exchange();
   bool collect_sums();

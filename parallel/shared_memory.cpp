@@ -11,6 +11,15 @@
 
 namespace drover {
 
+namespace {
+
+constexpr std::size_t kHugePage = SharedMemory::kHugePage;
+// MADV_COLLAPSE, of Linux since 6.1 and of glibc since 2.37. Unlike MADV_HUGEPAGE it makes huge pages of shared
+// memory under every setting of transparent_hugepage/shmem_enabled but `deny`.
+constexpr int kCollapse = 25;
+
+}  // namespace
+
 SharedMemory::~SharedMemory() {
   if (data_ != nullptr) munmap(data_, static_cast<std::size_t>(bytes_));
   close_descriptor();
@@ -27,11 +36,23 @@ void SharedMemory::close_descriptor() noexcept {
   handle_.descriptor = -1;
 }
 
+// At a multiple of 2 MiB, so that huge pages of the file are such in this process too: cut out of a longer range of
+// addresses.
 void SharedMemory::map(std::int64_t bytes) {
-  void* const mapped = mmap(nullptr, static_cast<std::size_t>(bytes), PROT_READ | PROT_WRITE, MAP_SHARED,
+  const auto size = static_cast<std::size_t>(bytes), reserved = size + kHugePage;
+  void* const begin = mmap(nullptr, reserved, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (begin == MAP_FAILED) return;
+  const std::size_t before = (kHugePage - reinterpret_cast<std::uintptr_t>(begin) % kHugePage) % kHugePage;
+  std::byte* const place = static_cast<std::byte*>(begin) + before;
+  void* const mapped = mmap(place, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE | MAP_FIXED,
                             handle_.descriptor, 0);
-  if (mapped == MAP_FAILED) return;
-  data_ = static_cast<std::byte*>(mapped);
+  if (mapped == MAP_FAILED) {
+    munmap(begin, reserved);
+    return;
+  }
+  if (before > 0) munmap(begin, before);
+  munmap(place + size, kHugePage - before);
+  data_ = place;
   bytes_ = bytes;
 }
 
@@ -52,6 +73,18 @@ SharedMemory SharedMemory::open(const Handle& handle, std::int64_t bytes) {
     memory.map(bytes);
   memory.close_descriptor();
   return memory;
+}
+
+bool SharedMemory::take_pages(std::int64_t begin, std::int64_t bytes) noexcept {
+  // A page of 4 KiB in each, to be made huge: the system does not collapse what is empty.
+  for (std::int64_t at = 0; at < bytes; at += kHugePage) data_[begin + at] = std::byte{};
+  if (madvise(data_ + begin, static_cast<std::size_t>(bytes), kCollapse) == 0) return true;
+  drop_pages(begin, bytes);
+  return false;
+}
+
+void SharedMemory::drop_pages(std::int64_t begin, std::int64_t bytes) noexcept {
+  fallocate(handle_.descriptor, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, begin, bytes);
 }
 
 bool read_process(std::int32_t process, std::uint64_t address, void* to, std::int64_t bytes) noexcept {

@@ -13,7 +13,10 @@ class SharedMemory {
   // Where another process finds it, as long as the maker's descriptor is open.
   struct Handle {
     std::int32_t process = 0, descriptor = -1;
+    bool operator==(const Handle&) const = default;
   };
+
+  static constexpr std::int64_t kHugePage = 2 << 20;
 
   SharedMemory() = default;  // none
   ~SharedMemory();
@@ -31,8 +34,15 @@ class SharedMemory {
 
   bool none() const { return data_ == nullptr; }
   std::byte* data() const { return data_; }
+  std::int64_t bytes() const { return bytes_; }
   Handle handle() const { return handle_; }
   void close_descriptor() noexcept;  // nobody else can open it any more
+
+  // Whole huge pages, taken now, for all processes that have or will map this. False when the system gives no
+  // such pages: nothing is taken. Only while the descriptor is open, like the next.
+  bool take_pages(std::int64_t begin, std::int64_t bytes) noexcept;
+  // Given back to the system; zeros from here on, in all processes.
+  void drop_pages(std::int64_t begin, std::int64_t bytes) noexcept;
 
  private:
   void map(std::int64_t bytes);

@@ -20,6 +20,29 @@ void on_processes(const std::function<void(const Rank&)>& body) {
   }
 }
 
+// Of n elements in one buffer of the process's memory.
+template <class T>
+void sums_in_the_processes_memory(const Rank& rank, std::int64_t n) {
+  const int size = rank.comm.size(), me = rank.comm.rank();
+  const std::unique_ptr<Memory> memory = mpi_process().make_memory();
+  const Buffer buffer(*memory, std::max<std::int64_t>(1 << 20, 2 * n * sizeof(T)), MemoryCategory::gradients);
+  const Tensor whole = buffer.tensor(dtype_of<T>, {n}),
+               sum = whole.slice(0, me * (n / size), (me + 1) * (n / size));
+  const auto expect = [&](const Tensor& got, std::int64_t begin, int stream, const char* verb) {
+    const auto wanted = all_reduced<T>(stream, size, begin, begin + got.numel(), Reduction::sum);
+    rank.expect(same_bits(std::vector<T>(got.as<T>(), got.as<T>() + got.numel()), wanted),
+                cat(verb, " of ", n));
+  };
+  std::ranges::copy(values<T>(11, me, 0, n), whole.as<T>());
+  rank.comm.all_reduce(rank.exec, {.x = whole}).wait(rank.exec);
+  expect(whole, 0, 11, "all_reduce");
+  std::ranges::copy(values<T>(12, me, 0, n), whole.as<T>());
+  rank.comm.reduce_scatter(rank.exec, {.in = whole.slice(0, 0, n / size * size), .out = sum}).wait(rank.exec);
+  expect(sum, me * (n / size), 12, "reduce_scatter in place");
+  rank.comm.all_gather(rank.exec, {.in = sum, .out = whole.slice(0, 0, n / size * size)}).wait(rank.exec);
+  expect(whole.slice(0, 0, n / size * size), 0, 12, "all_gather in place");
+}
+
 }  // namespace
 
 TEST_CASE("every verb gives every process what the contract says") {
@@ -28,6 +51,17 @@ TEST_CASE("every verb gives every process what the contract says") {
 
 TEST_CASE("what is too large to be staged is read where it lies, with the same results") {
   on_processes([](const Rank& rank) { verbs_of_dtype<float>(rank, {.lengths = {300001}}); });
+}
+
+TEST_CASE(
+    "tensors in the memory that processes share are summed and gathered in place, with the same results") {
+  on_processes([](const Rank& rank) {
+    for (const std::int64_t n : {1001, 40001, 600001}) {
+      sums_in_the_processes_memory<float>(rank, n);
+      sums_in_the_processes_memory<double>(rank, n);
+      sums_in_the_processes_memory<bfloat16>(rank, n);
+    }
+  });
 }
 
 TEST_CASE("processes may wait for operations in flight in any order") {

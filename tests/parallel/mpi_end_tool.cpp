@@ -1,9 +1,9 @@
 // A rank's life as launch/ lives it, ended in the way that the first argument names; for mpi_end_test.py.
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <string>
 #include <thread>
-#include <vector>
 
 #include "core/cpu/cpu_backend.h"
 #include "parallel/mpi_comm.h"
@@ -11,20 +11,28 @@
 namespace drover {
 namespace {
 
+constexpr std::int64_t kElements = 100000;  // read and written where they lie, by all ranks
+
 void all_reduce(Communicator& world, const Exec& exec) {
-  std::vector<float> x(100000, 1.0F);
-  world.all_reduce(exec, {.x = Tensor::of(x.data(), {100000})}).wait(exec);
+  const Arena::Scope scope(exec.scratch);
+  const Tensor x = exec.scratch.take(DType::float32, {kElements});
+  std::fill_n(x.as<float>(), kElements, 1.0F);
+  world.all_reduce(exec, {.x = x}).wait(exec);
 }
 
 void drop_a_started_operation(Communicator& world, const Exec& exec) {
-  std::vector<float> x(100000, 1.0F);
-  Pending sum = world.all_reduce(exec, {.x = Tensor::of(x.data(), {100000})});
+  const Arena::Scope scope(exec.scratch);
+  const Tensor x = exec.scratch.take(DType::float32, {kElements});
+  std::fill_n(x.as<float>(), kElements, 1.0F);
+  Pending sum = world.all_reduce(exec, {.x = x});
   throw input_error("rank ", world.rank(), " fails inside a sum");
 }
 
 void die_in_a_started_operation(Communicator& world, const Exec& exec) {
-  std::vector<float> x(100000, 1.0F);
-  const Pending sum = world.all_reduce(exec, {.x = Tensor::of(x.data(), {100000})});
+  const Arena::Scope scope(exec.scratch);
+  const Tensor x = exec.scratch.take(DType::float32, {kElements});
+  std::fill_n(x.as<float>(), kElements, 1.0F);
+  const Pending sum = world.all_reduce(exec, {.x = x});
   std::raise(SIGKILL);
 }
 
@@ -43,9 +51,10 @@ int end(Communicator& world, const Exec& exec, const std::string& way) {
 
 int live(MpiProcess& process, const std::string& way) {
   const auto world = process.world({.deadline = std::chrono::milliseconds(way == "late" ? 2000 : 60000)});
-  HostMemory memory;
-  const auto backend = make_cpu_backend(memory);
-  Arena scratch;
+  const std::unique_ptr<Memory> memory = process.make_memory();
+  const auto backend = make_cpu_backend(*memory);
+  const Buffer buffer(*memory, 1 << 20, MemoryCategory::scratch);
+  Arena scratch(buffer);
   try {
     return end(*world, {.backend = *backend, .scratch = scratch}, way);
   } catch (const Error& error) {

@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "tests/support/conformance_data.h"
+#include "tests/support/shared_pages.h"
 #include "tests/support/test_support.h"
 
 using namespace drover;
@@ -15,6 +16,7 @@ namespace {
 using State = SharedCollective::State;
 
 constexpr std::int64_t kSmall = 1000, kLarge = 600001;  // float32: staged, and read where it is
+constexpr std::int64_t kStagedElsewhere = 20001;        // read where it is in a heap, elsewhere staged
 
 // Makes the channels of two ranks. `damaged`: the first rank's introduction arrives as another host's would.
 class Pair {
@@ -49,23 +51,36 @@ class Pair {
   std::unique_ptr<SharedChannel> channels_[2];
 };
 
+enum class Where { anywhere, heap };
+
 // One rank's all_reduce of n elements, all `value`.
 struct Sum {
-  Sum(Pair& pair, int rank, std::int64_t n, float value, std::int64_t sequence = 0)
-      : x(static_cast<std::size_t>(n), value) {
-    call.set(AllReduce{.x = Tensor::of(x.data(), {n})});
+  Sum(Pair& pair, int rank, std::int64_t n, float value, std::int64_t sequence = 0,
+      Where where = Where::anywhere)
+      : memory(pair.seat(rank).heap()),
+        buffer(where == Where::heap ? static_cast<Memory&>(memory) : elsewhere,
+               size_of(DType::float32) * kLarge, MemoryCategory::gradients),
+        x(buffer.tensor(DType::float32, {n})) {
+    std::fill_n(x.as<float>(), n, value);
+    call.set(AllReduce{.x = x});
     operation.start(*pair.channel(rank), call, sequence);
   }
   State advance(const Exec& exec) {
     operation.advance(&exec);
     return operation.state();
   }
-  std::vector<float> x;
+  SharedHeapMemory memory;
+  HostMemory elsewhere;
+  Buffer buffer;
+  Tensor x;
   CollectiveCall call;
   SharedCollective operation;
 };
 
-bool all_are(const std::vector<float>& x, float value) { return x == std::vector<float>(x.size(), value); }
+bool all_are(const Tensor& x, float value) {
+  const float* const data = x.as<float>();
+  return std::all_of(data, data + x.numel(), [&](float element) { return element == value; });
+}
 
 }  // namespace
 
@@ -114,6 +129,46 @@ TEST_CASE("what was read from a process that is leaving is not taken as its data
   Sum first(pair, 0, kLarge, 1.0F), second(pair, 1, kLarge, 2.0F);
   pair.seat(1).leave();
   CHECK(first.advance(computer.exec) == State::halted);
+  CHECK(first.advance(computer.exec) == State::halted);
+}
+
+TEST_CASE("large tensors in the ranks' heaps are summed in one round, each rank's piece for both") {
+  DROVER_NEEDS_SHARED_PAGES();
+  Pair pair;
+  conformance::Machine computer;
+  Sum first(pair, 0, kLarge, 1.0F, 0, Where::heap), second(pair, 1, kLarge, 2.0F, 0, Where::heap);
+  CHECK(first.advance(computer.exec) == State::taken);
+  CHECK(second.x.as<float>()[0] == 3.0F);
+  CHECK(second.x.as<float>()[kLarge - 1] == 2.0F);
+  CHECK(second.advance(computer.exec) == State::done);
+  CHECK(first.advance(computer.exec) == State::done);
+  CHECK(all_are(first.x, 3.0F));
+  CHECK(all_are(second.x, 3.0F));
+}
+
+TEST_CASE("a large tensor in its rank's heap is summed with one that is elsewhere") {
+  DROVER_NEEDS_SHARED_PAGES();
+  for (const std::int64_t n : {kStagedElsewhere, kLarge}) {
+    Pair pair;
+    conformance::Machine computer;
+    Sum first(pair, 0, n, 1.0F, 0, Where::heap), second(pair, 1, n, 2.0F);
+    CHECK(first.advance(computer.exec) == State::summed);
+    second.advance(computer.exec);
+    first.advance(computer.exec);
+    second.advance(computer.exec);
+    CHECK(first.operation.state() == State::done);
+    CHECK(second.operation.state() == State::done);
+    CHECK(all_are(first.x, 3.0F));
+    CHECK(all_are(second.x, 3.0F));
+  }
+}
+
+TEST_CASE("what was read in the heap of a process that is leaving is not taken as its data") {
+  DROVER_NEEDS_SHARED_PAGES();
+  Pair pair;
+  conformance::Machine computer;
+  Sum first(pair, 0, kLarge, 1.0F, 0, Where::heap), second(pair, 1, kLarge, 2.0F, 0, Where::heap);
+  pair.seat(1).leave();
   CHECK(first.advance(computer.exec) == State::halted);
 }
 
