@@ -81,9 +81,16 @@ class Rank {
       : config_(config),
         cpu_(make_cpu_backend(host_, {.threads = 1})),
         shapes_(*cpu_),
+        watched_(shapes_, trace_),
         world_(static_cast<int>(config.parallel.pipeline) * kShards, number),
-        platform_{.world = world_, .backend = shapes_, .host = host_, .files = files_, .sent = &sent_},
+        platform_{.world = world_,
+                  .backend = watched_,
+                  .host = host_,
+                  .files = files_,
+                  .sent = &sent_,
+                  .trace = &trace_},
         training_(build_training(config, platform_)) {
+    trace_.start();
     Trainer(*training_, platform_).step();
     const PipelineSchedule schedule =
         schedule_of(config, files_, microbatches_of_phases(config, training_->mesh).front());
@@ -126,6 +133,20 @@ class Rank {
               stretch.first == stretch.last ? std::min<std::int64_t>(2, part.blocks()) : part.blocks();
     }
     return *std::max_element(there.begin(), there.end());
+  }
+
+  // How many gathers were on their way while a block's attention was computed.
+  std::int64_t gathers_under_attention() const {
+    const std::vector<Span>& spans = trace_.spans();
+    const auto is_attention = [](const Span& span) {
+      return span.name == name_of(Work::attention_forward) || span.name == name_of(Work::attention_backward);
+    };
+    return std::count_if(spans.begin(), spans.end(), [&](const Span& gather) {
+      if (gather.name != std::string_view("all_gather") || gather.number == 0) return false;
+      return std::any_of(spans.begin(), spans.end(), [&](const Span& span) {
+        return is_attention(span) && gather.begin <= span.begin && span.end <= gather.end;
+      });
+    });
   }
 
  private:
@@ -171,6 +192,8 @@ class Rank {
   HostMemory host_;
   std::unique_ptr<Backend> cpu_;
   CountingBackend shapes_;
+  Trace trace_{1 << 15};
+  TracedBackend watched_;
   ShapeComm world_;
   SentBytes sent_{};
   Platform platform_;
@@ -314,6 +337,11 @@ TEST_CASE(
   CHECK(blocks("1f1b", 2, 2) == 3);
   CHECK(blocks("gpipe", 4, 4) == 3);
   CHECK(blocks("interleaved", 2, 2) == 6);
+}
+
+TEST_CASE("all blocks of a run but its first are gathered while the one before is computed") {
+  CHECK(Rank(sharded("1f1b", 2, 1), 0).gathers_under_attention() == 2 * 18);  // blocks, of nine F and nine B
+  CHECK(Rank(sharded("gpipe", 2, 4), 0).gathers_under_attention() == 2 * 6);  // of runs of 4, 4 and 1
 }
 
 namespace {
