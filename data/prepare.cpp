@@ -234,13 +234,10 @@ class TrainingTexts {
 
 // Before hours of reading rather than after them.
 void check_output(FileSystem& files, const TrainTokenizer& options) {
-  const std::string out = options.out.string();
-  if (options.existing == Existing::refuse && files.exists(options.out)) {
-    throw input_error(out, ": exists; name another, or replace it with --replace");
-  }
+  refuse_existing(files, options.out, options.existing);
   const std::filesystem::path folder = options.out.parent_path();
   if (!folder.empty() && !files.exists(folder)) {
-    throw input_error(out, ": there is no folder ", folder.string(), "; make it first");
+    throw input_error(options.out.string(), ": there is no folder ", folder.string(), "; make it first");
   }
 }
 

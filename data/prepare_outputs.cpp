@@ -57,9 +57,7 @@ void check_holdout_fraction(double fraction) {
 TextWriter::TextWriter(FileSystem& files, std::filesystem::path path, Existing existing)
     : files_(files), path_(std::move(path)), partial_(path_) {
   partial_ += ".partial";
-  if (existing == Existing::refuse && files_.exists(path_)) {
-    throw input_error(path_.string(), ": exists; name another, or replace it with --replace");
-  }
+  refuse_existing(files_, path_, existing);
   file_ = files_.open(partial_, OpenMode::create);
 }
 

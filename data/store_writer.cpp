@@ -97,12 +97,10 @@ struct StoreWriter::State {
   };
 
   void refuse_leftovers() const {
-    if (options.existing == Existing::refuse && files.exists(options.path)) {
-      throw input_error(options.path.string(), ": exists; name another, or replace it with --replace");
-    }
+    refuse_existing(files, options.path, options.existing);
     for (const auto& path : {partial, records_path}) {
       if (!files.exists(path)) continue;
-      throw input_error(
+      throw usage_error(
           path.string(),
           ": exists; another `data prepare` is writing it, or one was killed: if none runs, remove it");
     }
@@ -217,6 +215,11 @@ void StoreWriter::State::finish() {
   }
   file->sync();
   remove(records_file, records_path);
+}
+
+void refuse_existing(FileSystem& files, const std::filesystem::path& path, Existing existing) {
+  if (existing == Existing::refuse && files.exists(path))
+    throw usage_error(path.string(), ": exists; name another, or replace it with --replace");
 }
 
 StoreWriter::StoreWriter(FileSystem& files, WriteStore options) {

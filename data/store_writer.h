@@ -22,6 +22,8 @@
 namespace drover {
 
 enum class Existing : std::uint8_t { refuse, replace };
+// Error{usage} if a file of that name is there and is to be kept.
+void refuse_existing(FileSystem& files, const std::filesystem::path& path, Existing existing);
 
 struct WriteStore {
   std::filesystem::path path;
@@ -35,7 +37,7 @@ struct WriteStore {
 
 class StoreWriter {
  public:
-  // Error{input} if PATH exists (and is to be refused) or PATH.partial does: another writer's, or one was
+  // Error{usage} if PATH exists (and is to be refused) or PATH.partial does: another writer's, or one was
   // killed.
   StoreWriter(FileSystem& files, WriteStore options);
   ~StoreWriter();

@@ -320,7 +320,7 @@ TEST_CASE("a file that exists is kept unless it is to be replaced") {
   const std::string input = shop.add("a.txt", "text");
   for (const char* name : {"out.h5", "holdout.h5", "holdout.txt"}) {
     shop.add(name, "precious");
-    CHECK_THAT(trouble(shop.with_holdout({input}, 0.5)),
+    CHECK_THAT(trouble(shop.with_holdout({input}, 0.5), Exit::usage),
                Catch::Contains(name) && Catch::Contains("--replace"));
     CHECK(read_bytes(shop.path(name)) == "precious");
     CHECK(shop.files("out").size() + shop.files("holdout").size() == 1);

@@ -15,7 +15,8 @@ import tempfile
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from wrong_input_rows import ROWS, document, make_good_folder  # noqa: E402
+from wrong_input_row import make_good_folder  # noqa: E402
+from wrong_input_rows import ROWS, document  # noqa: E402
 
 DROVER = os.environ.get("DROVER_BIN", "")
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
