@@ -82,7 +82,8 @@ tokenizer's files, generation_config.json and a README.md. docs/hugging_face.md 
   drover checkpoint export runs/quickstart/checkpoints/step_0000000500 --out hf --dtype bfloat16 --max-shard-size 5GB
 
 float32, the default, is what a checkpoint holds: nothing is rounded, and `import` gives the same weights back.
-bfloat16 is half as large, and what most programs compute in.)";
+bfloat16 is half as large, and what most programs compute in; float16 is for those that cannot, and refused where a
+weight is beyond its 65504.)";
 
 constexpr const char* kImportHelp =
     R"(Makes a run directory whose checkpoint of step 0 has the weights of a Llama that Transformers saved: one or several
@@ -98,7 +99,7 @@ struct ExportArguments {
 
 Exit export_checkpoint(ExportArguments arguments) {
   OneRank rank;
-  arguments.request.dtype = dtype_named(arguments.dtype);
+  arguments.request.format = weight_format_named(arguments.dtype);
   arguments.request.checkpoint = chosen_checkpoint(rank, arguments.named);
   std::cout << export_hugging_face(rank, arguments.request) << '\n';
   return Exit::done;
@@ -114,8 +115,8 @@ void add_export(CLI::App& group, Verb& chosen) {
   command->add_option("--format", arguments->format, "hf: Transformers")
       ->check(CLI::IsMember({"hf"}))
       ->capture_default_str();
-  command->add_option("--dtype", arguments->dtype, "of the weights written: float32 or bfloat16")
-      ->check(CLI::IsMember({"float32", "bfloat16"}))
+  command->add_option("--dtype", arguments->dtype, "of the weights written: float32, bfloat16 or float16")
+      ->check(CLI::IsMember({"float32", "bfloat16", "float16"}))
       ->capture_default_str();
   command
       ->add_option("--max-shard-size", request.shard_bytes,

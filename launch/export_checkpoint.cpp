@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "checkpoint/float_bits.h"
 #include "checkpoint/new_folder.h"
 #include "checkpoint/safetensors_folder.h"
 #include "checkpoint/tensor_reader.h"
@@ -54,10 +53,11 @@ std::vector<StoredTensor> weights_of(const Manifest& manifest, const ModelConfig
   return weights;
 }
 
-std::vector<SafetensorsTensor> tensors_to_write(const std::vector<StoredTensor>& weights, DType dtype) {
+std::vector<SafetensorsTensor> tensors_to_write(const std::vector<StoredTensor>& weights,
+                                                WeightFormat format) {
   std::vector<SafetensorsTensor> tensors;
   for (const StoredTensor& weight : weights) {
-    tensors.push_back({.name = weight.name, .dtype = dtype == DType::float32 ? "F32" : "BF16"});
+    tensors.push_back({.name = weight.name, .dtype = std::string(safetensors_name_of(format))});
     if (weight.dims == 2) tensors.back().shape.push_back(weight.shape[0]);
     tensors.back().shape.push_back(weight.shape[1]);
   }
@@ -97,14 +97,14 @@ class Export {
   std::string run() {
     NewFolder folder(rank_.files, request_.out);
     const std::string tokenizer = tokenizer_ ? tokenizer_->to_json() : "";
-    const std::int64_t bytes = count_parameters(config().model).total * size_of(request_.dtype);
+    const std::int64_t bytes = count_parameters(config().model).total * size_of(request_.format);
     folder.require_space(bytes + static_cast<std::int64_t>(tokenizer.size()) + kSmallFiles);
     write_weights(folder.partial());
     write_texts(folder.partial(), tokenizer);
     folder.publish();
     return cat(request_.out.string(), ": step ", manifest_.state.step, " of ", request_.checkpoint.string(),
-               ", ", count_parameters(config().model).total, " parameters in ", name_of(request_.dtype), ", ",
-               bytes_text(bytes),
+               ", ", count_parameters(config().model).total, " parameters in ", name_of(request_.format),
+               ", ", bytes_text(bytes),
                tokenizer_ ? "" : "; without tokenizer, since the run has none (--tokenizer FILE adds one)");
   }
 
@@ -125,13 +125,22 @@ class Export {
   void write_weights(const std::filesystem::path& folder) {
     TensorReader reader(rank_.reading(request_.checkpoint), manifest_, weights_);
     std::vector<std::byte> rounded;
-    write_safetensors_folder(rank_.files, folder, tensors_to_write(weights_, request_.dtype),
+    write_safetensors_folder(rank_.files, folder, tensors_to_write(weights_, request_.format),
                              request_.shard_bytes, [&](std::size_t i, ByteSink sink) {
+                               std::int64_t overflows = 0;
                                reader.read(i, [&](std::span<const std::byte> piece) {
-                                 round_masters(weights_[i].dtype, request_.dtype, piece, rounded);
+                                 overflows +=
+                                     round_masters(weights_[i].dtype, request_.format, piece, rounded);
                                  sink(rounded);
                                });
+                               if (overflows > 0) refuse_overflow(weights_[i].name, overflows);
                              });
+  }
+
+  [[noreturn]] void refuse_overflow(const std::string& name, std::int64_t weights) const {
+    throw usage_error(request_.checkpoint.string(), ": ", weights, weights == 1 ? " weight" : " weights",
+                      " of ", name, " would be infinite in ", name_of(request_.format),
+                      "; export as float32 or bfloat16");
   }
 
   void write_texts(const std::filesystem::path& folder, const std::string& tokenizer) {
@@ -140,13 +149,13 @@ class Export {
     };
     write("config.json", write_hugging_face_config({.model = config().model,
                                                     .max_position_embeddings = max_positions_,
-                                                    .dtype = request_.dtype,
+                                                    .dtype = std::string(name_of(request_.format)),
                                                     .bos = tokenizer_ ? tokenizer_->bos() : std::nullopt,
                                                     .eos = tokenizer_ ? tokenizer_->eos() : std::nullopt}));
     write("generation_config.json", generation_config_json(tokenizer_));
     write("README.md", model_card({.config = config(),
                                    .state = manifest_.state,
-                                   .dtype = request_.dtype,
+                                   .format = request_.format,
                                    .max_positions = max_positions_,
                                    .has_tokenizer = tokenizer_.has_value()}));
     if (!tokenizer_) return;

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "checkpoint/float_bits.h"
 #include "launch/one_rank.h"
 
 namespace drover {
@@ -13,14 +14,14 @@ struct ExportRequest {
   std::filesystem::path checkpoint;  // a step's directory, of any layout
   std::filesystem::path out;         // a new folder
   std::string tokenizer;             // instead of the configuration's
-  DType dtype = DType::float32;      // or bfloat16
+  WeightFormat format = WeightFormat::float32;
   std::int64_t shard_bytes = 50'000'000'000;
   std::optional<std::int64_t> max_positions;  // none: the longest row trained on, or what RoPE was scaled to
 };
 
 // Writes the folder under OUT.partial and renames it. Every byte read is checked; memory stays bounded whatever the
 // model's size. Returns what to tell the user. Error{input}: a damaged checkpoint, a tokenizer that does not fit, a disk
-// that is too small; Error{usage}: an option that cannot be, `out` exists.
+// that is too small; Error{usage}: an option that cannot be, weights beyond the format, `out` exists.
 std::string export_hugging_face(OneRank& rank, const ExportRequest& request);
 
 }  // namespace drover

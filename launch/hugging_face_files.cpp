@@ -65,7 +65,7 @@ std::string shape_table(const ModelCard& card) {
              " key and value, of ", m.head_size(), " |\n| feed-forward size | ", m.intermediate_size,
              " |\n| vocabulary | ", m.vocab_size, m.tie_word_embeddings ? ", embeddings tied" : "",
              " |\n| positions | ", card.max_positions, ", RoPE ", rope_text(m), " |\n| weights | ",
-             name_of(card.dtype), " |\n");
+             name_of(card.format), " |\n");
 }
 
 }  // namespace

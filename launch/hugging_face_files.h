@@ -5,8 +5,8 @@
 #include <optional>
 #include <string>
 
+#include "checkpoint/float_bits.h"
 #include "checkpoint/state.h"
-#include "core/dtype.h"
 #include "data/tokenizer.h"
 #include "train/config.h"
 
@@ -21,7 +21,7 @@ std::string generation_config_json(const std::optional<Tokenizer>& tokenizer);
 struct ModelCard {
   const Config& config;
   const RunState& state;
-  DType dtype;
+  WeightFormat format;
   std::int64_t max_positions = 0;
   bool has_tokenizer = false;
 };

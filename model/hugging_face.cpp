@@ -180,7 +180,7 @@ std::string write_hugging_face_config(const HuggingFaceConfig& config) {
   json["use_cache"] = true;
   json["bos_token_id"] = token_json(config.bos);
   json["eos_token_id"] = token_json(config.eos);
-  json["torch_dtype"] = json["dtype"] = name_of(config.dtype);
+  json["torch_dtype"] = json["dtype"] = config.dtype;
   return json.dump(2) + "\n";
 }
 

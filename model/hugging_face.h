@@ -7,7 +7,6 @@
 #include <string>
 #include <string_view>
 
-#include "core/dtype.h"
 #include "model/config.h"
 
 namespace drover {
@@ -15,7 +14,7 @@ namespace drover {
 struct HuggingFaceConfig {
   ModelConfig model;
   std::int64_t max_position_embeddings = 2048;
-  DType dtype = DType::float32;  // of the weights beside it; when reading float32, whatever the file says
+  std::string dtype = "float32";  // of the weights beside it; when reading float32, whatever the file says
   std::optional<std::int32_t> bos, eos;  // when reading none
 };
 

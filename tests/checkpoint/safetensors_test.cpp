@@ -253,21 +253,49 @@ TEST_CASE("every binary16 and bfloat16 number becomes the float32 number of the 
     const auto stored = static_cast<std::uint16_t>(bits);
     std::vector<std::byte> wide, narrow;
     to_float32("BF16", std::as_bytes(std::span(&stored, 1)), wide);
-    round_masters(DType::float32, DType::bfloat16, wide, narrow);
+    REQUIRE(round_masters(DType::float32, WeightFormat::bfloat16, wide, narrow) == 0);
     const bool is_nan = (bits & 0x7fff) > 0x7f80;
     REQUIRE((is_nan || std::memcmp(narrow.data(), &stored, 2) == 0));
+    REQUIRE(half_of_float(half) == stored);
   }
+}
+
+TEST_CASE(
+    "a number between two of binary16 becomes the nearer one, half-way the even one, beyond the last "
+    "infinite") {
+  for (std::uint32_t bits = 0; bits < 0x7c00; ++bits) {
+    const auto low = static_cast<std::uint16_t>(bits), high = static_cast<std::uint16_t>(bits + 1);
+    const float above = bits == 0x7bff ? 65536.0f : float_of_half(high);
+    const float middle = (float_of_half(low) + above) / 2;
+    REQUIRE(half_of_float(middle) == (bits % 2 == 0 ? low : high));
+    REQUIRE(half_of_float(std::nextafter(middle, 0.0f)) == low);
+    REQUIRE(half_of_float(-std::nextafter(middle, 1e9f)) == (high | 0x8000));
+  }
+  CHECK(half_of_float(1e30f) == 0x7c00);
+}
+
+TEST_CASE("finite masters that a format has no room for are counted") {
+  const std::array<double, 5> masters{65519.0, 65520.0, -1e300, 3.4e38,
+                                      std::numeric_limits<double>::infinity()};
+  std::vector<std::byte> out;
+  const auto overflows = [&](WeightFormat format) {
+    return round_masters(DType::float64, format, std::as_bytes(std::span(masters)), out);
+  };
+  CHECK(overflows(WeightFormat::float16) == 3);
+  CHECK(overflows(WeightFormat::bfloat16) == 2);
+  CHECK(overflows(WeightFormat::float32) == 1);
 }
 
 TEST_CASE("float64 masters are rounded, float32 masters are copied") {
   const std::array<double, 2> masters{1.0 + 0x1p-30, -3.0};
   std::vector<std::byte> out;
-  round_masters(DType::float64, DType::float32, std::as_bytes(std::span(masters)), out);
+  round_masters(DType::float64, WeightFormat::float32, std::as_bytes(std::span(masters)), out);
   const std::array<float, 2> expected{1.0f, -3.0f};
   REQUIRE(out.size() == sizeof expected);
   CHECK(std::memcmp(out.data(), &expected, sizeof expected) == 0);
   const std::uint32_t quiet_nan_with_payload = 0x7fc12345;
-  round_masters(DType::float32, DType::float32, std::as_bytes(std::span(&quiet_nan_with_payload, 1)), out);
+  round_masters(DType::float32, WeightFormat::float32, std::as_bytes(std::span(&quiet_nan_with_payload, 1)),
+                out);
   CHECK(std::memcmp(out.data(), &quiet_nan_with_payload, 4) == 0);
 }
 

@@ -54,11 +54,12 @@ class ModelFolder {
       sink(bytes_of_tensor(i, static_cast<std::size_t>(tensors[i].bytes)));
     });
   }
-  // Finite in every dtype: no exponent is all ones.
+  // With this mask below 1 in float32 and finite in every dtype: no exponent is all ones.
+  int mask = 0x3b;
   std::vector<std::byte> bytes_of_tensor(std::size_t number, std::size_t bytes) const {
     std::vector<std::byte> values(bytes);
     for (std::size_t i = 0; i < bytes; ++i)
-      values[i] = static_cast<std::byte>((i * 7 + number * 13 + i / 11) & 0x3b);
+      values[i] = static_cast<std::byte>((i * 7 + number * 13 + i / 11) & mask);
     return values;
   }
 
@@ -66,10 +67,10 @@ class ModelFolder {
     OneRank rank;
     return import_hugging_face(rank, {.from = path(), .out = run()});
   }
-  std::string export_run(DType dtype = DType::float32) {
+  std::string export_run(WeightFormat format = WeightFormat::float32) {
     OneRank rank;
     return export_hugging_face(
-        rank, {.checkpoint = run() / "checkpoints" / step_name(0), .out = exported(), .dtype = dtype});
+        rank, {.checkpoint = run() / "checkpoints" / step_name(0), .out = exported(), .format = format});
   }
   template <class Body>
   std::string refusal(Body body) {
@@ -104,12 +105,12 @@ std::vector<std::byte> all_bytes(const SafetensorsFolder& folder, const Safetens
 }  // namespace
 
 TEST_CASE("a model that was imported is exported with the bits and the shape that came in") {
-  for (const char* dtype : {"F32", "BF16"}) {
+  for (const WeightFormat format : {WeightFormat::float32, WeightFormat::bfloat16, WeightFormat::float16}) {
     for (const bool tied : {true, false}) {
-      ModelFolder model(dtype, tied);
+      ModelFolder model(std::string(safetensors_name_of(format)), tied);
       model.write_weights();
       model.import();
-      model.export_run(dtype == std::string("F32") ? DType::float32 : DType::bfloat16);
+      model.export_run(format);
       const SafetensorsFolder in(model.files, model.path()), out(model.files, model.exported());
       REQUIRE(in.tensors().size() == out.tensors().size());
       for (std::size_t i = 0; i < in.tensors().size(); ++i) {
@@ -117,10 +118,9 @@ TEST_CASE("a model that was imported is exported with the bits and the shape tha
         CHECK(all_bytes(in, in.tensors()[i]) == all_bytes(out, out.tensors()[i]));
       }
       const std::string config = read_text(model.files, model.exported() / "config.json", 1 << 20);
-      CHECK(config == write_hugging_face_config(
-                          {.model = small_model(tied),
-                           .max_position_embeddings = 99,
-                           .dtype = dtype == std::string("F32") ? DType::float32 : DType::bfloat16}));
+      CHECK(config == write_hugging_face_config({.model = small_model(tied),
+                                                 .max_position_embeddings = 99,
+                                                 .dtype = std::string(name_of(format))}));
     }
   }
 }
@@ -203,6 +203,19 @@ TEST_CASE("an export of a damaged checkpoint names the damage and leaves nothing
   CHECK(model.refusal([&] { model.export_run(); }).find("rank_00000.h5: bytes 0 to") != std::string::npos);
   CHECK_FALSE(model.files.exists(model.exported()));
   CHECK_FALSE(model.files.exists(model.exported().string() + ".partial"));
+}
+
+TEST_CASE("weights that would be infinite in binary16 are refused with their number, and nothing is left") {
+  ModelFolder model("F32");
+  model.mask = 0x4f;  // to 2^31
+  model.write_weights();
+  model.import();
+  const std::string refusal = model.refusal([&] { model.export_run(WeightFormat::float16); });
+  CHECK(refusal.find(" weights of model.embed_tokens.weight would be infinite in float16; export as") !=
+        std::string::npos);
+  CHECK_FALSE(model.files.exists(model.exported().string() + ".partial"));
+  model.export_run(WeightFormat::bfloat16);
+  CHECK(model.files.exists(model.exported()));
 }
 
 TEST_CASE("weights that do not fit config.json are refused by name") {
