@@ -3,6 +3,7 @@ greedy text, the same bits there and back, the same loss."""
 import json
 import os
 import subprocess
+import sys
 import tempfile
 import unittest
 from pathlib import Path
@@ -11,12 +12,11 @@ import interop_environment
 
 interop_environment.enter()
 
+import exported_model  # noqa: E402
 import numpy  # noqa: E402
 import torch  # noqa: E402
 import transformers  # noqa: E402
 from safetensors.torch import load_file  # noqa: E402
-
-transformers.utils.logging.disable_progress_bar()
 
 DROVER = os.environ["DROVER_BIN"]
 LOGITS = Path(os.environ["DROVER_TOOLS"]) / "logits_tool"
@@ -95,44 +95,63 @@ class HuggingFace(unittest.TestCase):
         self.assertTrue(torch.equal(ours.argmax(-1)[clear], theirs.argmax(-1)[clear]))
         return float(difference / theirs.abs().max())
 
-    def check_model(self, yaml, checkpoint, exported):
-        model = transformers.AutoModelForCausalLM.from_pretrained(exported, dtype=torch.float32)
-        tokenizer = transformers.AutoTokenizer.from_pretrained(exported)
-        ids = tokenizer(self.text[3000:4000])["input_ids"][:LENGTH]
-        self.assertEqual(ids[0], tokenizer.bos_token_id)
-        with torch.no_grad():
-            theirs = model(torch.tensor([ids])).logits[0]
-        difference = self.check_logits(self.logits(yaml, checkpoint, ids), theirs)
-        inputs = tokenizer(PROMPT, return_tensors="pt")
-        made = model.generate(**inputs, max_new_tokens=NEW_TOKENS, do_sample=False)[0]
-        text = tokenizer.decode(made, skip_special_tokens=True)
-        self.assertGreater(len(made), inputs["input_ids"].shape[1] + 5)
+    def question(self, folder):
+        return {"folder": str(folder), "text": self.text[3000:4000], "length": LENGTH, "prompt": PROMPT,
+                "new_tokens": NEW_TOKENS}
+
+    def ask_version_4(self, folders):
+        """What exported_model.read returns, of each."""
+        request, answer = self.at / "request.json", self.at / "answer.npz"
+        request.write_text(json.dumps([self.question(folder) for folder in folders]))
+        subprocess.run([sys.executable, exported_model.__file__, request, answer], check=True,
+                       env={**os.environ, "PYTHONPATH": str(interop_environment.TRANSFORMERS_4)})
+        with numpy.load(answer) as arrays:
+            self.assertTrue(str(arrays["version"]).startswith("4."), arrays["version"])
+            return [{key: arrays[f"{folder}:{key}"] for key in ("bos", "ids", "logits", "new", "text")}
+                    for folder in folders]
+
+    def check_model(self, yaml, checkpoint, read):
+        self.assertEqual(read["ids"][0], read["bos"])
+        self.assertEqual(len(read["ids"]), LENGTH)
+        difference = self.check_logits(self.logits(yaml, checkpoint, read["ids"]), torch.from_numpy(read["logits"]))
+        self.assertGreater(read["new"], 5)
         generated = drover("generate", yaml, "--checkpoint", checkpoint, "--prompt", PROMPT, "--temperature", 0, "--tokens",
                            NEW_TOKENS).decode()
-        self.assertEqual(generated, text + "\n")
+        self.assertEqual(generated, str(read["text"]) + "\n")
         return difference
 
-    def test_an_exported_model_has_our_logits_and_our_greedy_text(self):
-        for name, shape in SHAPES.items():
-            with self.subTest(name):
-                more = {"parallel": {"tensor": 2}} if "two ranks" in name and MPIRUN != [""] else {}
-                yaml, run = self.trained(name, shape, **more)
-                checkpoint = run / "checkpoints" / "step_0000000040"
-                exported = run.with_name(run.name + "_hf")
-                drover("checkpoint", "export", run, "--out", exported, "--max-shard-size", "100KB")
-                self.assertTrue((exported / "model.safetensors.index.json").exists())
-                print(f"{name}: {self.check_model(yaml, checkpoint, exported):.1e} of the largest logit")
+    def exported(self, name, shape):
+        """A trained model: its YAML, its checkpoint, and what is made of it for Transformers."""
+        more = {"parallel": {"tensor": 2}} if "two ranks" in name and MPIRUN != [""] else {}
+        yaml, run = self.trained(name, shape, **more)
+        folder = run.with_name(run.name + "_hf")
+        drover("checkpoint", "export", run, "--out", folder, "--max-shard-size", "100KB")
+        self.assertTrue((folder / "model.safetensors.index.json").exists())
+        return yaml, run / "checkpoints" / "step_0000000040", folder
 
-    def test_bfloat16_is_the_rounded_float32_and_loads_as_it_is(self):
+    def test_an_exported_model_has_our_logits_and_our_greedy_text_in_versions_5_and_4(self):
+        self.assertTrue(transformers.__version__.startswith("5."), transformers.__version__)
+        models = [self.exported(name, shape) for name, shape in SHAPES.items()]
+        answers = self.ask_version_4([folder for _, _, folder in models])
+        for name, (yaml, checkpoint, folder), of_4 in zip(SHAPES, models, answers):
+            for version, read in ((5, exported_model.read(**self.question(folder))), (4, of_4)):
+                with self.subTest(f"{name}, version {version}"):
+                    difference = self.check_model(yaml, checkpoint, read)
+                    print(f"{name}, version {version}: {difference:.1e} of the largest logit")
+
+    def test_two_bytes_are_the_rounded_float32_and_load_as_they_are(self):
         _, run = self.trained("rounded", SHAPES["grouped heads, tied"])
-        drover("checkpoint", "export", run, "--out", self.at / "f32")
-        drover("checkpoint", "export", run, "--out", self.at / "bf16", "--dtype", "bfloat16")
-        exact, rounded = (load_file(self.at / name / "model.safetensors") for name in ("f32", "bf16"))
-        self.assertEqual(exact.keys(), rounded.keys())
-        for name, tensor in exact.items():
-            self.assertTrue(torch.equal(tensor.bfloat16(), rounded[name]), name)
-        model = transformers.AutoModelForCausalLM.from_pretrained(self.at / "bf16", dtype="auto")
-        self.assertEqual(model.dtype, torch.bfloat16)
+        drover("checkpoint", "export", run, "--out", self.at / "float32")
+        exact = load_file(self.at / "float32" / "model.safetensors")
+        for dtype in (torch.bfloat16, torch.float16):
+            name = str(dtype).removeprefix("torch.")
+            drover("checkpoint", "export", run, "--out", self.at / name, "--dtype", name)
+            rounded = load_file(self.at / name / "model.safetensors")
+            self.assertEqual(exact.keys(), rounded.keys())
+            for key, tensor in exact.items():
+                self.assertTrue(torch.equal(tensor.to(dtype), rounded[key]), key)
+            model = transformers.AutoModelForCausalLM.from_pretrained(self.at / name, dtype="auto")
+            self.assertEqual(model.dtype, dtype)
 
     def made_by_transformers(self, name, dtype=torch.float32, **config):
         torch.manual_seed(1)
@@ -168,7 +187,8 @@ class HuggingFace(unittest.TestCase):
         scaled = {"rope_type": "llama3", "rope_theta": 20000.0, "factor": 4.0, "low_freq_factor": 1.0,
                   "high_freq_factor": 4.0, "original_max_position_embeddings": 64}
         for name, dtype, config in (("tied", torch.float32, {"tie_word_embeddings": True}),
-                                    ("untied", torch.bfloat16, {"rope_parameters": scaled})):
+                                    ("untied", torch.bfloat16, {"rope_parameters": scaled}),
+                                    ("half", torch.float16, {})):
             with self.subTest(name):
                 folder = self.made_by_transformers(name, dtype, **config)
                 self.check_round_trip(folder, str(dtype).removeprefix("torch."))
