@@ -8,6 +8,7 @@
 
 #include "core/error.h"
 #include "launch/doctor_checks.h"
+#include "launch/report.h"
 
 namespace drover {
 
@@ -19,20 +20,16 @@ std::string range_text(const std::pair<int, int>& range) {
   return range.first == range.second ? cat(range.first) : cat(range.first, '-', range.second);
 }
 
-std::string bytes_text(double bytes) {
-  constexpr std::array<const char*, 5> kUnits{"bytes", "KiB", "MiB", "GiB", "TiB"};
-  std::size_t unit = 0;
-  for (; bytes >= 1024 && unit + 1 < kUnits.size(); ++unit) bytes /= 1024;
-  return fmt::format("{:.{}f} {}", bytes, unit == 0 || bytes >= 100 ? 0 : 1, kUnits[unit]);
-}
-
 std::string seconds_text(double seconds) {
   return std::abs(seconds) < 0.1 ? fmt::format("{:.1f} ms", 1000 * seconds)
                                  : fmt::format("{:.1f} s", seconds);
 }
 
 std::string measured_text(const Measured& measured) {
-  const auto text = measured.unit == Measured::Unit::bytes ? bytes_text : seconds_text;
+  const auto text = [&](double value) {
+    return measured.unit == Measured::Unit::bytes ? bytes_text(static_cast<std::int64_t>(value))
+                                                  : seconds_text(value);
+  };
   const std::string least = text(measured.least), most = text(measured.most);
   return least == most ? least : cat(least, " to ", most);
 }

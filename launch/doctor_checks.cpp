@@ -2,9 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "core/error.h"
+#include "launch/doctor_slurm.h"
 
 namespace drover {
 
@@ -88,25 +90,62 @@ Findings placement(const DoctorView& view) {
   return found;
 }
 
+std::string count_of(std::int64_t number, const char* noun) {
+  return cat(number, " ", noun, number == 1 ? "" : "s");
+}
+
+// One rank in a job of several tasks sees one host, and that less than all.
+Findings slurm(const DoctorView& view) {
+  const auto job = slurm_job(view.rank->environment);
+  if (!job) return {};
+  const std::string name = cat("job ", job->id, " of Slurm: ");
+  if (view.job.ranks.size() == 1 && job->tasks > 1 && view.job.independent_copies.empty())
+    return {bad("slurm", Health::warn,
+                cat(name, job->tasks, " tasks on ", count_of(job->hosts, "host"), ", but one rank"),
+                "start it as the training: srun --mpi=pmix drover doctor, or mpirun drover doctor")};
+  return {good("slurm", cat(name, count_of(job->cpus_here, "hardware thread"), " of this host"))};
+}
+
+// The hardware threads of a host that this job may use.
+struct OwnThreads {
+  int count = 0;
+  const char* whose = "";  // "the host's"
+};
+
+OwnThreads own_threads(const RankFacts& rank) {
+  const auto job = slurm_job(rank.environment);
+  if (job && job->cpus_here > 0 && job->cpus_here < rank.hardware_threads)
+    return {static_cast<int>(job->cpus_here), "the job's"};
+  return {rank.hardware_threads, "the host's"};
+}
+
+const char* unbound_remedy(const RankFacts& rank) {
+  return slurm_job(rank.environment)
+             ? "mpirun --bind-to none, or srun --cpus-per-task=N, a number that srun does not take from "
+               "sbatch"
+             : "start with --bind-to none (or --map-by slot:PE=N), unless the rest is not for this job";
+}
+
 // Ranks and hardware threads of a host: too many of either?
 Findings threads(const DoctorView& view) {
   const RankFacts& rank = *view.rank;
-  const auto used = static_cast<int>(view.host().cores.size());
-  const int ranks = view.host().ranks, here = rank.hardware_threads;
-  const auto own = static_cast<int>(rank.cores.size());
+  const auto used = static_cast<int>(view.host().cores.size()), own = static_cast<int>(rank.cores.size());
+  const auto [here, whose] = own_threads(rank);
+  const int ranks = view.host().ranks;
+  const auto of_all = [&](int some) { return cat(some, " of ", whose, " ", here, " hardware threads"); };
   if (ranks > used)
-    return {bad("threads", Health::warn,
-                cat(ranks, " ranks share ", used, " of the host's ", here, " hardware threads"),
-                used < here ? "start with --bind-to none, so that all hardware threads are used"
+    return {bad("threads", Health::warn, cat(ranks, " ranks share ", of_all(used)),
+                used < here ? unbound_remedy(rank)
                             : "start fewer ranks: those that wait take time from those that compute")};
   if (used < here)
-    return {bad(
-        "threads", Health::warn,
-        cat("bound to ", own, " of the host's ", here, " hardware threads; ", here - used, " have no rank"),
-        "start with --bind-to none (or --map-by slot:PE=N; srun: --cpus-per-task), unless the rest is "
-        "not for this job")};
-  return {good("threads", cat(ranks, ranks == 1 ? " rank" : " ranks", " on ", here,
-                              " hardware threads, each may run on ", own))};
+    return {bad("threads", Health::warn, cat("bound to ", of_all(own), "; ", here - used, " have no rank"),
+                unbound_remedy(rank))};
+  if (used > here)
+    return {bad("threads", Health::warn,
+                cat("may run on ", used, " hardware threads, of which ", here, " are the job's"),
+                "other jobs' ranks may be on the rest: sbatch --exclusive, or srun --cpu-bind=cores")};
+  return {good("threads", cat(count_of(ranks, "rank"), " on ", count_of(here, "hardware thread"),
+                              ", each may run on ", own))};
 }
 
 Findings quota(const DoctorView& view) {
@@ -263,10 +302,12 @@ Findings limits(const DoctorView& view) {
 
 Findings memory(const DoctorView& view) {
   const RankFacts& rank = *view.rank;
-  const std::int64_t all = std::min(rank.memory_available, rank.memory_limit);
-  const bool limited = rank.memory_limit < rank.memory_available;
-  const std::string text =
-      cat("{} a rank, of what ", limited ? "the container may use" : "the host has free");
+  const auto job = slurm_job(rank.environment);
+  const std::int64_t of_job = job && job->memory_here > 0 ? job->memory_here : kUnlimited;
+  const std::int64_t all = std::min({rank.memory_available, rank.memory_limit, of_job});
+  const std::string text = cat("{} a rank, of what ", all == of_job              ? "the job may use"
+                                                      : all == rank.memory_limit ? "the container may use"
+                                                                                 : "the host has free");
   const std::int64_t share = all / view.host().ranks;
   if (share < kGiB / 4)
     return {bytes(bad("memory", Health::warn, text, "fewer ranks a host, or hosts with more memory"), share)};
@@ -358,13 +399,14 @@ DoctorView::DoctorView(const JobFacts& facts) : job(facts) {
 std::vector<std::string> doctor_variables() {
   std::vector<std::string> names;
   for (const VariableRule& rule : variable_rules()) names.emplace_back(rule.name);
+  for (const std::string& name : slurm_variables()) names.push_back(name);
   return names;
 }
 
 const std::vector<DoctorCheck>& doctor_checks() {
   static const std::vector<DoctorCheck> kChecks = {
-      launch,      mpi,  program,       configuration, placement, threads,       quota, instructions,
-      environment, gpus, shared_memory, limits,        memory,    run_directory, clocks};
+      launch,       slurm,       mpi,  program,       configuration, placement, threads,       quota,
+      instructions, environment, gpus, shared_memory, limits,        memory,    run_directory, clocks};
   return kChecks;
 }
 

@@ -1,7 +1,6 @@
 // `drover doctor`: whether this host, or this job, can train.
 #include <CLI/CLI.hpp>
 #include <cstdio>
-#include <cstdlib>
 #include <memory>
 
 #include "launch/commands.h"
@@ -33,20 +32,13 @@ std::string independent_copies(Process& process) {
   }
 }
 
-// Of several copies that each believe to be alone, the launcher's first one speaks.
-bool speaks_for_copies() {
-  for (const char* name : {"OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID", "PMIX_RANK"})
-    if (const char* const rank = std::getenv(name)) return std::atoi(rank) == 0;
-  return true;
-}
-
 // The same on every rank.
-Exit report(Process& process, const JobFacts& job, bool speaks) {
+Exit report(Process& process, const JobFacts& job) {
   std::int64_t failed = 0;
   if (process.first()) {
     const std::vector<Finding> findings = diagnose(job);
     failed = worst(findings) == Health::fail;
-    if (speaks) std::fputs(doctor_report(job, findings).c_str(), stdout);
+    if (process.speaks()) std::fputs(doctor_report(job, findings).c_str(), stdout);
   }
   process.world().broadcast(process.control(), {.x = Tensor::of(&failed, {1})}).join();
   return failed != 0 ? Exit::usage : Exit::done;
@@ -58,7 +50,7 @@ Exit run(const DoctorRequest& request) {
   const auto examine = [&](const std::string& copies) {
     JobFacts job = gather_job_facts(process, files, request);
     job.independent_copies = copies;
-    return report(process, job, copies.empty() || speaks_for_copies());
+    return report(process, job);
   };
   if (const std::string copies = independent_copies(process); !copies.empty()) return examine(copies);
   return run_as_ranks(process, [&] { return examine(""); });

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -49,6 +50,14 @@ std::optional<long> ranks_launched() {
   return std::nullopt;
 }
 
+// Whether srun started this process and tells nobody of the others: its --mpi is none, the default of many clusters.
+// Open MPI would end the process in MPI_Init, also where it is alone, as in a shell that srun started.
+bool started_without_pmi() {
+  constexpr std::array kPmi{"OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMI_RANK"};
+  return number_in_environment("SLURM_STEP_NUM_TASKS") &&
+         std::none_of(kPmi.begin(), kPmi.end(), number_in_environment);
+}
+
 cpu_set_t allowed_cores() {
   cpu_set_t cores;
   CPU_ZERO(&cores);
@@ -82,7 +91,7 @@ struct Process::State {
 
 void Process::State::start_world() {
 #ifdef DROVER_WITH_MPI
-  if (launched_ranks || pmix_rank) {
+  if ((launched_ranks || pmix_rank) && !started_without_pmi()) {
     mpi = std::make_unique<MpiProcess>(nullptr, nullptr);
     world = mpi->world();
     failing = mpi->world({.deadline = kFailTogether});
@@ -131,15 +140,27 @@ void Process::require_equal_on_all_ranks(const char* what, const std::string& te
                       " (or are not the same build of Drover): give all hosts the same files");
 }
 
-void Process::refuse_independent_copies() {
+bool Process::are_independent_copies() {
   const int size = world().size();
   const auto& launched = state_->launched_ranks;
-  if (launched ? *launched <= size : state_->pmix_rank.value_or(0) < size) return;
+  return launched ? *launched > size : state_->pmix_rank.value_or(0) >= size;
+}
+
+void Process::refuse_independent_copies() {
+  if (!are_independent_copies()) return;
+  const auto& launched = state_->launched_ranks;
   throw usage_error(
       "the launcher started ", launched ? cat(*launched, " processes") : "several processes",
-      ", but MPI sees ", size,
+      ", but MPI sees ", world().size(),
       ": these would be independent runs. Start them as one job, with the mpirun of the MPI that drover "
       "is linked to (drover --version) or with srun --mpi=pmix");
+}
+
+bool Process::speaks() {
+  if (!are_independent_copies()) return first();
+  for (const char* name : {"OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID", "PMIX_RANK"})
+    if (const auto rank = number_in_environment(name)) return *rank == 0;
+  return true;
 }
 
 std::string Process::on_first_rank(const std::function<std::string()>& work) {
@@ -162,7 +183,7 @@ std::string Process::on_first_rank(const std::function<std::string()>& work) {
 bool Process::fails_with(const std::string& reason, Exit exit) noexcept {
   try {
     state_->failing->barrier(control()).join();
-    return first();
+    return speaks();
   } catch (const std::exception&) {
     world().abort(reason, exit);
     std::_Exit(static_cast<int>(exit));

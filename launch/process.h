@@ -41,6 +41,8 @@ class Process {
 
   // Error{usage} when the launcher started more processes than MPI sees.
   void refuse_independent_copies();
+  // Rank 0; of independent copies, which all believe to be that, the launcher's first.
+  bool speaks();
 
   // For a rank that an exception is ending. When all ranks arrive here within a few seconds, they fail
   // together: returns whether this rank should print, and all may leave with the code. Otherwise ends the
@@ -48,6 +50,8 @@ class Process {
   bool fails_with(const std::string& reason, Exit exit) noexcept;
 
  private:
+  bool are_independent_copies();
+
   struct State;
   std::unique_ptr<State> state_;
 };

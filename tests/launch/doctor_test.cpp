@@ -159,6 +159,53 @@ TEST_CASE("more ranks than hardware threads are told, and more so where some thr
   CHECK(warned->remedy.find("fewer ranks") != std::string::npos);
 }
 
+TEST_CASE("one rank in a Slurm job of several tasks is told, all of them are not") {
+  const std::map<std::string, std::string> in_job = {{"SLURM_JOB_ID", "17"},
+                                                     {"SLURM_JOB_NUM_NODES", "2"},
+                                                     {"SLURM_NTASKS", "4"},
+                                                     {"SLURM_CPUS_ON_NODE", "16"}};
+  RankFacts facts = healthy();
+  facts.environment = in_job;
+  CHECK(troubles(alone(facts)) == Texts{"warn slurm: job 17 of Slurm: 4 tasks on 2 hosts, but one rank"});
+  JobFacts job = job_on(2, 2);
+  for (auto& rank : job.ranks) rank.environment = in_job;
+  CHECK(troubles(job) == Texts{});
+  CHECK(doctor_report(job, diagnose(job)).find("job 17 of Slurm: 16 hardware threads of this host") !=
+        std::string::npos);
+}
+
+TEST_CASE("a Slurm job's part of a host is what its ranks should run on, no less and no more") {
+  JobFacts job = job_on(1, 2);
+  const auto with = [&](const char* threads, std::vector<int> first, std::vector<int> second) {
+    for (auto& rank : job.ranks) rank.environment = {{"SLURM_JOB_ID", "17"}, {"SLURM_CPUS_ON_NODE", threads}};
+    job.ranks[0].cores = std::move(first);
+    job.ranks[1].cores = std::move(second);
+    return troubles(job);
+  };
+  CHECK(with("4", {0, 1}, {2, 3}) == Texts{});
+  CHECK(with("4", {0}, {1}) ==
+        Texts{"warn threads: ranks 0-1: bound to 1 of the job's 4 hardware threads; 2 have no rank"});
+  CHECK(with("4", {0}, {0}) ==
+        Texts{"warn threads: ranks 0-1: 2 ranks share 1 of the job's 4 hardware threads"});
+  CHECK(with("4", threads_from(0, 16), threads_from(0, 16)) ==
+        Texts{"warn threads: ranks 0-1: may run on 16 hardware threads, of which 4 are the job's"});
+  CHECK(with("none", threads_from(0, 8), threads_from(8, 8)) == Texts{});
+}
+
+TEST_CASE("a Slurm job's memory bounds that of its ranks, a node's or a thread's") {
+  JobFacts job = job_on(1, 2);
+  const auto said = [&](const char* name, const char* megabytes) {
+    for (auto& rank : job.ranks)
+      rank.environment = {{"SLURM_JOB_ID", "17"}, {"SLURM_CPUS_ON_NODE", "16"}, {name, megabytes}};
+    return doctor_report(job, diagnose(job));
+  };
+  CHECK(said("SLURM_MEM_PER_NODE", "4096").find("2.15GB a rank, of what the job may use") !=
+        std::string::npos);
+  CHECK(said("SLURM_MEM_PER_CPU", "256").find("2.15GB a rank, of what the job may use") != std::string::npos);
+  CHECK(said("SLURM_MEM_PER_NODE", "9999999999999999999").find("of what the host has free") !=
+        std::string::npos);
+}
+
 TEST_CASE("a container's quota of processor time below its hardware threads is told") {
   RankFacts facts = healthy();
   facts.cpu_quota = 2.5;
@@ -239,7 +286,7 @@ TEST_CASE("memory is a rank's share of the lower of what is free and what the co
   RankFacts facts = healthy();
   facts.memory_limit = 2 * kGiB;
   JobFacts job = alone(facts);
-  CHECK(doctor_report(job, diagnose(job)).find("2.0 GiB a rank, of what the container may use") !=
+  CHECK(doctor_report(job, diagnose(job)).find("2.15GB a rank, of what the container may use") !=
         std::string::npos);
   job.ranks[0].memory_available = kGiB / 8;
   CHECK(troubles(job) == Texts{"warn memory: {} a rank, of what the host has free"});
@@ -292,7 +339,7 @@ TEST_CASE("the report has a line and a remedy for each finding, and the spread o
   CHECK(
       report.find("fail  limits         ranks 0-1: 100 open files\n                     -> ulimit -n 1024") !=
       std::string::npos);
-  CHECK(report.find("ranks 0-1: 32.0 GiB to 64.0 GiB a rank") != std::string::npos);
+  CHECK(report.find("ranks 0-1: 34.4GB to 68.7GB a rank") != std::string::npos);
   CHECK(report.find("\n1 failed, 0 warnings, ") != std::string::npos);
 }
 

@@ -80,9 +80,17 @@ class DoctorAlone(unittest.TestCase):
         self.expect(doctor("--run-dir", str(self.folder / "file"), code=2), "fail", "run directory", "file")
 
     def test_copies_that_the_launcher_meant_as_one_job_fail_and_one_of_them_reports(self):
-        lines = doctor(folder=self.folder, code=2, SLURM_STEP_NUM_TASKS="4", SLURM_PROCID="0")
+        step = {"SLURM_JOB_ID": "7", "SLURM_JOBID": "7", "SLURM_STEPID": "0", "SLURM_STEP_NUM_TASKS": "4"}
+        lines = doctor(folder=self.folder, code=2, SLURM_PROCID="0", **step)
         self.expect(lines, "fail", "launch", "the launcher started 4 processes, but MPI sees 1")
-        self.assertEqual(doctor(folder=self.folder, code=2, SLURM_STEP_NUM_TASKS="4", SLURM_PROCID="3"), [])
+        self.assertEqual(doctor(folder=self.folder, code=2, SLURM_PROCID="3", **step), [])
+
+    def test_a_shell_that_srun_started_without_pmi_is_one_rank_and_does_not_start_mpi(self):
+        step = {"SLURM_JOB_ID": "7", "SLURM_JOBID": "7", "SLURM_STEP_ID": "0", "SLURM_STEPID": "0",
+                "SLURM_NTASKS": "1", "SLURM_STEP_NUM_TASKS": "1", "SLURM_PROCID": "0"}
+        lines = doctor(folder=self.folder, **step)
+        self.expect(lines, "ok", "launch", "one rank")
+        self.expect(lines, "ok", "slurm", "job 7 of Slurm")
 
     @unittest.skipUnless(os.geteuid() == 0, "mounts need root")
     def test_small_and_read_only_file_systems_fail(self):
