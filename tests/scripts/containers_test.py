@@ -27,12 +27,19 @@ def dockerfile_stages():
     return stages
 
 
+def without_what_is_ignored(commands_of_stage):
+    """Apptainer copies all of the folder: its recipe goes there and removes what Docker does not copy."""
+    ignored = " ".join(line.rstrip("/") for line in (SOURCE / ".dockerignore").read_text().split())
+    prologue = ["cd /src", f"rm -rf {ignored}"]
+    return commands_of_stage[2:] if commands_of_stage[:2] == prologue else commands_of_stage
+
+
 def apptainer_stages():
     stages = []
     for stage in (CONTAINERS / "drover.def").read_text().split("Bootstrap: docker\n")[1:]:
         base = re.search(r"^From: (\S+)$", stage, re.MULTILINE)[1]
         post = re.search(r"^%post\n((?:    .*\n)+)", stage, re.MULTILINE)[1]
-        stages.append((base, [command for command in commands(post) if command != "cd /src"]))
+        stages.append((base, without_what_is_ignored(commands(post))))
     return stages
 
 
