@@ -28,13 +28,13 @@ Bpe::Bpe(const TokenizerSpec& spec) : rules_(spec.merges.size()) {
 }
 
 void Bpe::index_tokens(const TokenizerSpec& spec) {
-  std::vector<bool> special(spec.tokens.size());
-  for (const AddedToken& added : spec.added) special[std::size_t(added.id)] = added.special;
+  std::vector<bool> apart(spec.tokens.size());
+  for (const AddedToken& added : spec.added) apart[std::size_t(added.id)] = !added.in_vocabulary;
   slots_.resize(std::bit_ceil(2 * spec.tokens.size()));
   offsets_.push_back(0);
   for (std::size_t id = 0; id < spec.tokens.size(); ++id) {
     const std::string& token = spec.tokens[id];
-    if (!special[id]) {
+    if (!apart[id]) {
       const std::uint64_t hash = hash_bytes(token);
       std::size_t at = hash & (slots_.size() - 1);
       while (slots_[at].id >= 0) at = (at + 1) & (slots_.size() - 1);

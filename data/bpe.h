@@ -30,7 +30,8 @@ struct BpeWork {
 
 class Bpe {
  public:
-  // `spec` must be valid (data/tokenizer.h). Special tokens take no part: text never makes them.
+  // `spec` must be valid (data/tokenizer.h). Added tokens take no part but those that stand in the
+  // vocabulary too.
   explicit Bpe(const TokenizerSpec& spec);
 
   // Appends the ids of one piece. `piece` is not empty and shorter than 2 GiB (input error).

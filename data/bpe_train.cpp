@@ -29,7 +29,9 @@ using Counts = std::unordered_map<std::string, std::int64_t, StringHash, std::eq
 class PieceCounter {
  public:
   PieceCounter(const TrainBpe& options, FunctionRef<bool(std::string&)> next)
-      : pattern_(options.pattern, "train_bpe"), next_(next), counts_(std::size_t(options.threads)) {}
+      : pattern_({.pattern = options.pattern}, "train_bpe"),
+        next_(next),
+        counts_(std::size_t(options.threads)) {}
 
   Counts run() {
     std::vector<std::thread> helpers;
@@ -255,7 +257,7 @@ Tokenizer train_bpe(const TrainBpe& options, FunctionRef<bool(std::string& docum
   DROVER_CHECK(options.threads >= 1, options.threads);
   const Counts pieces = PieceCounter(options, next_document).run();
   TokenizerSpec spec = Trainer(options, pieces).run();
-  spec.pattern = options.pattern;
+  spec.splits = {{.pattern = options.pattern}};
   append_specials(options.specials, spec);
   spec.bos = conventional_bos(spec);
   spec.eos = conventional_eos(spec);

@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "core/error.h"
+#include "data/unicode_classes.h"
 
 namespace drover {
 namespace {
@@ -15,6 +16,9 @@ namespace {
 constexpr std::size_t kBatch = 256;
 constexpr std::size_t kPatternLimit = 1 << 16;
 constexpr std::uint32_t kHeapKiB = 64 * 1024;
+// Reading the clock takes longer than splitting a few words: of short texts one in so many is timed for all.
+constexpr std::size_t kShortText = 1024;
+constexpr int kTimedOneIn = 64;
 
 std::string pcre2_message(int code) {
   unsigned char text[256] = {};
@@ -31,56 +35,39 @@ double thread_seconds() {
 
 }  // namespace
 
-namespace {
+struct SplitPattern::Code {
+  SplitRule rule;
+  std::string path;
+  bool properties = uses_properties(rule.pattern);
+  pcre2_code* code = nullptr;
+  bool jit = false;
 
-// The pattern by one of the two tables.
-class Compiled {
- public:
-  Compiled(std::string_view pattern, std::string_view path, UnicodeTables tables);
-  ~Compiled() { pcre2_code_free(code_); }
-  Compiled(const Compiled&) = delete;
-
-  const pcre2_code* code() const { return code_; }
-  bool jit() const { return jit_; }
-
- private:
-  pcre2_code* code_;
-  bool jit_;
+  Code(const SplitRule& from, std::string_view path_text);
+  ~Code() { pcre2_code_free(code); }
+  Code(const Code&) = delete;
 };
 
-Compiled::Compiled(std::string_view pattern, std::string_view path, UnicodeTables tables) {
-  const std::string translated = translate_pattern(pattern, path, tables);
+SplitPattern::Code::Code(const SplitRule& from, std::string_view path_text) : rule(from), path(path_text) {
+  const std::string translated = translate_pattern(rule.pattern, path);
   int error = 0;
   PCRE2_SIZE offset = 0;
-  code_ = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(translated.data()), translated.size(),
-                        PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C, &error, &offset, nullptr);
-  if (!code_) {
+  code = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(translated.data()), translated.size(),
+                       PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C, &error, &offset, nullptr);
+  if (!code) {
     throw input_error(path, ": the split pattern does not compile: ", pcre2_message(error), " at offset ",
                       offset, " of '", translated, "'");
   }
-  jit_ = pcre2_jit_compile(code_, PCRE2_JIT_COMPLETE) == 0;
+  jit = pcre2_jit_compile(code, PCRE2_JIT_COMPLETE) == 0;
 }
 
-}  // namespace
-
-struct SplitPattern::Code {
-  std::string pattern, path;
-  Compiled library, newer;
-
-  Code(std::string_view pattern_text, std::string_view path_text)
-      : pattern(pattern_text),
-        path(path_text),
-        library(pattern, path, UnicodeTables::library),
-        newer(pattern, path, UnicodeTables::newer) {}
-};
-
-SplitPattern::SplitPattern(std::string_view pattern, std::string_view path) {
+SplitPattern::SplitPattern(const SplitRule& rule, std::string_view path) {
+  const std::string& pattern = rule.pattern;
   if (pattern.size() > kPatternLimit) {
     throw input_error(path, ": the split pattern has ", pattern.size(), " bytes, more than ", kPatternLimit);
   }
-  code_ = std::make_unique<Code>(pattern, path);
+  code_ = std::make_unique<Code>(rule, path);
   std::uint32_t may_be_empty = 0;
-  pcre2_pattern_info(code_->library.code(), PCRE2_INFO_MATCHEMPTY, &may_be_empty);
+  pcre2_pattern_info(code_->code, PCRE2_INFO_MATCHEMPTY, &may_be_empty);
   if (may_be_empty)
     throw input_error(path, ": the split pattern '", pattern,
                       "' may match nothing; make every alternative consume");
@@ -88,21 +75,44 @@ SplitPattern::SplitPattern(std::string_view pattern, std::string_view path) {
 
 SplitPattern::~SplitPattern() = default;
 
+namespace {
+
+// Whether a match or what lies between matches (`now`) belongs to the piece of what stands before it.
+bool joins(SplitBehavior behavior, bool before, bool now) {
+  switch (behavior) {
+    case SplitBehavior::contiguous:
+      return before == now;
+    case SplitBehavior::merged_with_previous:
+      return !before && now;
+    case SplitBehavior::merged_with_next:
+      return before && !now;
+    case SplitBehavior::isolated:
+    case SplitBehavior::removed:
+      break;
+  }
+  return false;
+}
+
+}  // namespace
+
 struct Splitter::State {
   const SplitPattern::Code* pattern;
-  const Compiled* compiled;  // the one for `text`
   pcre2_match_data* match;
   pcre2_match_context* context;
   pcre2_jit_stack* stack;
-  std::string_view text;
+  std::string_view text, subject;  // what is cut, and what the pattern looks at: of equal length
   std::size_t at = 0;
+  std::string_view open;  // the last piece, which may still grow
+  bool open_matched = false;
+  StandIns stand_ins;
+  std::string replaced;
+  int short_texts = 0;
   double seconds = 0;  // spent matching, over the life of this Splitter
   SplitLimits limits;
   double seconds_allowed;
 
   State(const SplitPattern::Code* code, const SplitLimits& bounds)
       : pattern(code),
-        compiled(&code->library),
         match(pcre2_match_data_create(1, nullptr)),
         context(pcre2_match_context_create(nullptr)),
         stack(pcre2_jit_stack_create(32 << 10, 1 << 20, nullptr)),
@@ -128,30 +138,60 @@ struct Splitter::State {
   }
 
   int find() {
-    const auto subject = reinterpret_cast<PCRE2_SPTR>(text.data());
-    const pcre2_code* code = compiled->code();
-    return compiled->jit() ? pcre2_jit_match(code, subject, text.size(), at, 0, match, context)
-                           : pcre2_match(code, subject, text.size(), at, PCRE2_NO_UTF_CHECK, match, context);
+    const auto bytes = reinterpret_cast<PCRE2_SPTR>(subject.data());
+    const pcre2_code* code = pattern->code;
+    return pattern->jit ? pcre2_jit_match(code, bytes, subject.size(), at, 0, match, context)
+                        : pcre2_match(code, bytes, subject.size(), at, PCRE2_NO_UTF_CHECK, match, context);
   }
 
   [[noreturn]] void fail(const std::string& reason) const {
-    throw input_error(pattern->path, ": the split pattern '", pattern->pattern, "' gave up ", at,
+    throw input_error(pattern->path, ": the split pattern '", pattern->rule.pattern, "' gave up ", at,
                       " bytes into a text of ", text.size(), ": ", reason,
                       "; use a pattern that backtracks less");
   }
 
-  void add(std::size_t end, std::vector<std::string_view>& pieces) {
-    if (end > at) pieces.push_back(text.substr(at, end - at));
+  // What lies before `end` is a match or not.
+  void add(std::size_t end, bool matched, std::vector<std::string_view>& pieces) {
+    if (end == at) return;
+    const std::string_view part = text.substr(at, end - at);
     at = end;
+    const SplitBehavior behavior = pattern->rule.behavior;
+    if (behavior == SplitBehavior::isolated) return pieces.push_back(part);
+    matched ^= pattern->rule.inverted;
+    if (behavior == SplitBehavior::removed && matched) return;
+    if (!open.empty() && joins(behavior, open_matched, matched)) {
+      open = {open.data(), open.size() + part.size()};
+    } else {
+      close(pieces);
+      open = part;
+    }
+    open_matched = matched;
+  }
+
+  void close(std::vector<std::string_view>& pieces) {
+    if (!open.empty()) pieces.push_back(open);
+    open = {};
   }
 
   void take_one(std::vector<std::string_view>& pieces) {
     const int found = find();
-    if (found == PCRE2_ERROR_NOMATCH) return add(text.size(), pieces);
+    if (found == PCRE2_ERROR_NOMATCH) return add(text.size(), false, pieces);
     if (found < 0) fail(pcre2_message(found));
     const PCRE2_SIZE* span = pcre2_get_ovector_pointer(match);
-    add(span[0], pieces);
-    add(span[1], pieces);
+    add(span[0], false, pieces);
+    add(span[1], true, pieces);
+  }
+
+  // How many texts' worth of time this one is to be timed for; 0: not at all.
+  int times() {
+    if (text.size() >= kShortText) return 1;
+    short_texts = (short_texts + 1) % kTimedOneIn;
+    return short_texts == 0 ? kTimedOneIn : 0;
+  }
+
+  void fill(std::vector<std::string_view>& pieces) {
+    while (pieces.size() < kBatch && at < text.size()) take_one(pieces);
+    if (at == text.size()) close(pieces);
   }
 };
 
@@ -163,17 +203,22 @@ Splitter& Splitter::operator=(Splitter&&) noexcept = default;
 
 void Splitter::start(std::string_view text) {
   state_->text = text;
+  state_->subject = text;
+  if (state_->pattern->properties && state_->stand_ins.put(text, state_->replaced))
+    state_->subject = state_->replaced;
   state_->at = 0;
-  state_->compiled = has_newer_characters(text) ? &state_->pattern->newer : &state_->pattern->library;
+  state_->open = {};
   state_->seconds_allowed += state_->limits.seconds_per_byte * double(text.size());
   state_->limit_steps();
 }
 
 void Splitter::next(std::vector<std::string_view>& pieces) {
   pieces.clear();
+  const int times = state_->times();
+  if (times == 0) return state_->fill(pieces);
   const double began = thread_seconds();
-  while (pieces.size() < kBatch && state_->at < state_->text.size()) state_->take_one(pieces);
-  state_->seconds += thread_seconds() - began;
+  state_->fill(pieces);
+  state_->seconds += times * (thread_seconds() - began);
   if (state_->seconds > state_->seconds_allowed) {
     state_->fail(
         cat("it has taken ", state_->seconds, " s of CPU time for what should take well under a second"));

@@ -2,13 +2,16 @@
 //
 // Patterns come from tokenizer.json files, written for Oniguruma or Rust's regex. translate_pattern accepts
 // what means the same there and here and refuses the rest by name:
-//   accepted  literals, . | () (?:) (?i:) (?=) (?!) quantifiers (lazy, possessive too), [...] and [^...] with
-//             ranges, \r \n \t \f \v \d \D \p{..} \P{..} \s \S \xHH \x{..} \uHHHH, and any escaped punctuation
-//   rewritten \s and \S to White_Space as Rust has it (PCRE2's \s also holds U+180E); \uHHHH to \x{HHHH};
-//             \p{L} and \p{N} to what Unicode 16 has, whatever PCRE2's tables are
-//   refused   ^ $ \b \w \h and the other letters (they differ), [ or && inside [...], \S, \P{L} and \P{N}
-//             inside [...], look-behind, and a pattern that may match nothing
-// Other properties are as PCRE2's tables have them (10.42: Unicode 14).
+//   accepted  literals, . | () (?:) (?>) (?i:) (?=) (?!) quantifiers (lazy and possessive * + ? too), [...] and
+//             [^...] with ranges, \r \n \t \f \v \d \D \s \S \p{..} \P{..} \xHH \x{..} \uHHHH, $ (before a line
+//             feed or the end), ^ (the beginning or after a line feed), and any escaped punctuation
+//   rewritten \s and \S to White_Space as Rust has it (PCRE2's \s also holds U+180E); \uHHHH to \x{HHHH}; scripts
+//             to characters of that script (PCRE2 also takes those that it shares with others)
+//   refused   scripts but a few and other properties; \b \w \h and the other letters (they differ), [ or && inside [...], look-behind, {,n} {n}? {n,m}+,
+//             \p{Lu}, \p{Ll} and \p{Lt} inside (?i:), beside properties, a range that holds a character that PCRE2
+//             may not know but not its stand-in (data/unicode_classes.h), and a pattern that may match nothing
+// Properties are those of Unicode 16, whatever PCRE2's tables are: a character that is newer than these is looked
+// at as its stand-in.
 //
 // Patterns are untrusted, so matching is bounded (SplitLimits). Beyond that: an input error that names the
 // pattern.
@@ -20,22 +23,20 @@
 #include <string_view>
 #include <vector>
 
+#include "data/split_rule.h"
+
 namespace drover {
 
-// Whose letters and numbers: PCRE2's, or also those that Unicode 16 has more than Unicode 14. The second is
-// up to a third slower, so it is for texts with such characters only; on others both match the same.
-enum class UnicodeTables : std::uint8_t { library, newer };
-
 // In PCRE2's syntax, or an input error that starts with `path`.
-std::string translate_pattern(std::string_view pattern, std::string_view path, UnicodeTables tables);
+std::string translate_pattern(std::string_view pattern, std::string_view path);
 
-// False: the two tables agree on all characters of `text`, which is valid UTF-8.
-bool has_newer_characters(std::string_view text);
+// Whether what it matches may depend on the version of Unicode.
+bool uses_properties(std::string_view pattern);
 
-// A compiled pattern. Immutable: const functions may be called from any threads at once.
+// A compiled rule. Immutable: const functions may be called from any threads at once.
 class SplitPattern {
  public:
-  SplitPattern(std::string_view pattern, std::string_view path);
+  SplitPattern(const SplitRule& rule, std::string_view path);
   ~SplitPattern();
   SplitPattern(const SplitPattern&) = delete;
   SplitPattern& operator=(const SplitPattern&) = delete;
@@ -68,7 +69,7 @@ class Splitter {
   void start(std::string_view text);
 
   // Overwrites `pieces` with the next pieces, at most a few hundred, in order, none empty, together all of
-  // the text: what lies between matches is a piece as well. An empty result means the end.
+  // the text but what the rule removes. An empty result means the end.
   void next(std::vector<std::string_view>& pieces);
 
  private:

@@ -1,33 +1,35 @@
 // From the pattern dialect of tokenizer.json to PCRE2's: see data/split.h for what is accepted and why.
+#include <algorithm>
 #include <cctype>
+#include <charconv>
+#include <optional>
+#include <utility>
+#include <vector>
 
 #include "core/error.h"
 #include "data/split.h"
+#include "data/unicode.h"
+#include "data/unicode_classes.h"
 
 namespace drover {
 namespace {
 
 constexpr std::string_view kSpace = R"(\t-\r\x{85}\p{Z})";
+// Its complement, for [...].
+constexpr std::string_view kNoSpace =
+    R"(\x{00}-\x{08}\x{0E}-\x{1F}!-\x{84}\x{86}-\x{9F}\x{A1}-\x{167F}\x{1681}-\x{1FFF}\x{200B}-\x{2027})"
+    R"(\x{202A}-\x{202E}\x{2030}-\x{205E}\x{2060}-\x{2FFF}\x{3001}-\x{10FFFF})";
 
-// Assigned in Unicode 15.0 to 16.0, which PCRE2 up to 10.42 does not know and the peers' libraries do:
-// DerivedGeneralCategory.txt of 16.0 less that of 14.0.
-constexpr std::string_view kNewLetters =
-    R"(\x{1C89}\x{1C8A}\x{A7CB}-\x{A7CD}\x{A7DA}-\x{A7DC}\x{105C0}-\x{105F3}\x{10D4A}-\x{10D65})"
-    R"(\x{10D6F}-\x{10D85}\x{10EC2}-\x{10EC4}\x{1123F}\x{11240}\x{11380}-\x{11389}\x{1138B}\x{1138E})"
-    R"(\x{11390}-\x{113B5}\x{113B7}\x{113D1}\x{113D3}\x{11BC0}-\x{11BE0}\x{11F02}\x{11F04}-\x{11F10})"
-    R"(\x{11F12}-\x{11F33}\x{1342F}\x{13441}-\x{13446}\x{13460}-\x{143FA}\x{16100}-\x{1611D})"
-    R"(\x{16D40}-\x{16D6C}\x{18CFF}\x{1B132}\x{1B155}\x{1DF25}-\x{1DF2A}\x{1E030}-\x{1E06D})"
-    R"(\x{1E4D0}-\x{1E4EB}\x{1E5D0}-\x{1E5ED}\x{1E5F0}\x{2B739}\x{2EBF0}-\x{2EE5D}\x{31350}-\x{323AF})";
-constexpr std::string_view kNewNumbers =
-    R"(\x{10D40}-\x{10D49}\x{116D0}-\x{116E3}\x{11BF0}-\x{11BF9}\x{11F50}-\x{11F59}\x{16130}-\x{16139})"
-    R"(\x{16D70}-\x{16D79}\x{1CCF0}-\x{1CCF9}\x{1D2C0}-\x{1D2D3}\x{1E4F0}-\x{1E4F9}\x{1E5F1}-\x{1E5FA})";
+// Whose characters are the same here and in the peers, each compared.
+constexpr std::string_view kScripts[] = {"Greek", "Han", "Hangul", "Hebrew", "Hiragana", "Katakana", "Thai"};
 
 bool is_one_of(char c, std::string_view set) { return set.find(c) != std::string_view::npos; }
+bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
 class Translator {
  public:
-  Translator(std::string_view pattern, std::string_view path, UnicodeTables tables)
-      : pattern_(pattern), path_(path), newer_(tables == UnicodeTables::newer) {}
+  Translator(std::string_view pattern, std::string_view path)
+      : pattern_(pattern), path_(path), properties_(uses_properties(pattern)) {}
 
   std::string run() {
     // "(*" at the start is PCRE2's own way to switch options; elsewhere it is a verb.
@@ -46,29 +48,63 @@ class Translator {
     return at_ + ahead < pattern_.size() ? pattern_[at_ + ahead] : '\0';
   }
 
-  void copy(std::size_t count = 1) {
-    out_.append(pattern_.substr(at_, count));
+  void copy(std::size_t count) { put(count, pattern_.substr(at_, count)); }
+
+  // In place of the next `count` bytes.
+  void put(std::size_t count, std::string_view text) {
+    out_.append(text);
     at_ += count;
   }
 
   void item() {
-    const char c = pattern_[at_];
-    if (c == '\\') return escape();
-    if (c == '^') refuse("^");
-    if (c == '$') refuse("$");
-    if (c == '(' && peek() == '?') return group();
-    if (c != '[') return copy();
-    in_class_ = class_empty_ = true;
-    copy(peek() == '^' ? 2 : 1);
+    switch (pattern_[at_]) {
+      case '\\':
+        return escape();
+      case '^':
+        return put(1, R"((?<![^\n]))");
+      case '$':
+        return put(1, R"((?=\n|\z))");
+      case '.':
+        return put(1, R"([^\n])");
+      case '(':
+        return group();
+      case '{':
+        return repeat();
+      case '[':
+        in_class_ = class_empty_ = true;
+        end_of_range();
+        return copy(peek() == '^' ? 2 : 1);
+      case ')':
+        if (!caseless_.empty()) caseless_.pop_back();
+        return copy(1);
+      default:
+        return is_one_of(pattern_[at_], "|*+?") ? copy(1) : literal();
+    }
   }
 
   void group() {
-    const std::string_view rest = pattern_.substr(at_ + 2);
-    if (!rest.starts_with(":") && !rest.starts_with("i:") && !rest.starts_with("=") &&
-        !rest.starts_with("!")) {
-      refuse("a group other than (?: (?i: (?= (?!");
+    const std::string_view rest = pattern_.substr(at_ + 1);
+    const bool inside = !caseless_.empty() && caseless_.back();
+    caseless_.push_back(inside || rest.starts_with("?i:"));
+    if (!rest.starts_with('?')) return copy(1);
+    for (const std::string_view kind : {"?:", "?i:", "?=", "?!", "?>"}) {
+      if (rest.starts_with(kind)) return copy(1 + kind.size());
     }
-    copy(2);
+    refuse("a group other than (?: (?i: (?= (?! (?>");
+  }
+
+  // {n}, {n,} or {n,m}.
+  void repeat() {
+    std::size_t end = 1;
+    while (is_digit(peek(end))) ++end;
+    if (end == 1) refuse("{ without a number after it");
+    const bool exact = peek(end) != ',';
+    if (!exact) ++end;
+    while (is_digit(peek(end))) ++end;
+    if (peek(end) != '}') refuse("{ that does not repeat");
+    const char after = peek(end + 1);
+    if (after == '+' || (exact && after == '?')) refuse(exact ? "{n}+ or {n}?" : "{n,m}+");
+    copy(end + 1);
   }
 
   void class_item() {
@@ -78,84 +114,115 @@ class Translator {
     if (c == ']') {
       if (class_empty_) refuse("] right after [");
       in_class_ = false;
-      return copy();
+      end_of_range();
+      return copy(1);
     }
+    const bool range = c == '-' && before_ && peek() != ']';
     class_empty_ = false;
-    c == '\\' ? escape() : copy();
+    if (!range) return c == '\\' ? escape() : literal();
+    from_ = *std::exchange(before_, std::nullopt);
+    copy(1);
+  }
+
+  void end_of_range() {
+    before_.reset();
+    from_.reset();
+  }
+
+  void literal() {
+    std::size_t length = 0;
+    const char32_t character = decode_utf8(pattern_.substr(at_), length);
+    one_character(character);
+    copy(length);
+  }
+
+  // Explicit, itself or as an end of a range.
+  void one_character(char32_t character) {
+    if (properties_ && parts_stand_ins(from_.value_or(character), character))
+      refuse("a range or character that not every version of Unicode knows");
+    before_ = character;
+    if (from_) end_of_range();
   }
 
   void escape() {
-    class_empty_ = false;
     const char c = peek();
-    if (c == 's' || c == 'S') return space(c == 'S');
-    if (c == 'u') return unicode();
-    if (c == 'p' || c == 'P') return property(c == 'P');
-    if (std::isalnum(static_cast<unsigned char>(c)) && !is_one_of(c, "rntfvdDpPx"))
-      refuse(std::string{'\\', c});
-    if (c == '\0') refuse("\\ at the end");
-    if (c == 'v') {  // vertical tab elsewhere, all vertical space in PCRE2
-      at_ += 2;
-      out_.append("\\x0B");
-      return;
+    if (c == 'x' || c == 'u') return number();
+    if (is_one_of(c, "sSpPdD")) {
+      if (from_) refuse("a range that ends in a class");
+      end_of_range();
+      if (c == 'd' || c == 'D') return copy(2);
+      return is_one_of(c, "sS") ? space(c == 'S') : property();
     }
-    copy(2);
+    if (c == '\0') refuse("\\ at the end");
+    if (std::isalnum(static_cast<unsigned char>(c)) && !is_one_of(c, "rntfv")) refuse(std::string{'\\', c});
+    const std::size_t control = std::string_view("tnvfr").find(c);
+    if (control == std::string_view::npos) {
+      put(1, "\\");
+      return literal();
+    }
+    one_character(char32_t('\t' + control));
+    c == 'v' ? put(2, "\\x0B") : copy(2);  // PCRE2's \v is all vertical space
   }
 
   void space(bool negated) {
-    if (in_class_ && negated) refuse("\\S inside [...]");
-    if (in_class_ && out_.back() == '-' && !out_.ends_with("[-")) refuse("a range that ends in \\s");
-    at_ += 2;
-    if (in_class_) {
-      out_.append(kSpace);
-    } else {
-      out_.append(negated ? "[^" : "[").append(kSpace).append("]");
-    }
+    if (in_class_) return put(2, negated ? kNoSpace : kSpace);
+    put(2, cat(negated ? "[^" : "[", kSpace, "]"));
   }
 
-  void property(bool negated) {
+  // By one or two letters a category, else a script.
+  void property() {
     const std::string_view rest = pattern_.substr(at_ + 2);
-    const bool letters = rest.starts_with("{L}"), numbers = rest.starts_with("{N}");
-    if (!letters && !numbers) return copy(2);
-    if (in_class_ && negated) refuse("\\P{L} or \\P{N} inside [...]");
-    if (!newer_) return copy(5);
-    const std::string both = cat(R"(\p)", rest.substr(0, 3), letters ? kNewLetters : kNewNumbers);
-    out_.append(in_class_ ? both : cat(negated ? "[^" : "[", both, "]"));
-    at_ += 5;
+    const std::size_t end = rest.find('}');
+    if (!rest.starts_with('{') || end == std::string_view::npos) refuse("\\p without {...}");
+    std::string_view name = rest.substr(1, end - 1);
+    const bool caret = name.starts_with('^');
+    name.remove_prefix(caret);
+    const bool caseless = !caseless_.empty() && caseless_.back();
+    if (caseless && (name == "Lu" || name == "Ll" || name == "Lt")) refuse("a case inside (?i:");
+    const bool script = name.size() > 2;
+    if (script && std::ranges::find(kScripts, name) == std::end(kScripts))
+      refuse(cat("the property ", name.substr(0, 40)));
+    put(3 + end, cat('\\', peek(), '{', caret ? "^" : "", script ? "sc:" : "", name, '}'));
   }
 
-  void unicode() {
-    for (std::size_t digit = 2; digit < 6; ++digit) {
-      if (!std::isxdigit(static_cast<unsigned char>(peek(digit))))
-        refuse("\\u without four hexadecimal digits");
-    }
-    out_.append("\\x{").append(pattern_.substr(at_ + 2, 4)).append("}");
-    at_ += 6;
+  // \xH, \xHH, \x{H...} or \uHHHH.
+  void number() {
+    const bool braces = peek() == 'x' && peek(2) == '{';
+    const std::size_t first = braces ? 3 : 2;
+    const std::size_t most = braces ? 6 : peek() == 'x' ? 2 : 4;
+    std::size_t end = first;
+    while (end < first + most && std::isxdigit(static_cast<unsigned char>(peek(end)))) ++end;
+    if (end == first || (peek() == 'u' && end != first + 4)) refuse("\\u or \\x without hexadecimal digits");
+    if (braces && peek(end) != '}') refuse("\\x{ without }");
+    const std::string_view digits = pattern_.substr(at_ + first, end - first);
+    std::uint32_t value = 0;
+    std::from_chars(digits.data(), digits.data() + digits.size(), value, 16);
+    one_character(value);
+    put(end + braces, cat("\\x{", digits, "}"));
   }
 
   std::string_view pattern_, path_;
   std::string out_;
   std::size_t at_ = 0;
-  bool newer_;
+  bool properties_;
   bool in_class_ = false;
   bool class_empty_ = false;
+  std::optional<char32_t> before_, from_;  // the character before, and the one that begins a range, in [...]
+  std::vector<bool> caseless_;             // of the groups that are open
 };
 
 }  // namespace
 
-std::string translate_pattern(std::string_view pattern, std::string_view path, UnicodeTables tables) {
-  return Translator(pattern, path, tables).run();
+bool uses_properties(std::string_view pattern) {
+  constexpr std::string_view kProperties[] = {R"(\p)", R"(\P)", R"(\d)", R"(\D)"};
+  return std::ranges::any_of(
+      kProperties, [=](std::string_view name) { return pattern.find(name) != std::string_view::npos; });
 }
 
-// By the first two bytes of their UTF-8, so a few others count too: U+1C80..1CBF, U+A7C0..A7FF, and all that lies
-// above U+FFFF but the pictographs of U+1Fxxx.
-bool has_newer_characters(std::string_view text) {
-  for (std::size_t at = 0; at + 2 < text.size(); ++at) {
-    const auto lead = static_cast<unsigned char>(text[at]), next = static_cast<unsigned char>(text[at + 1]);
-    if (lead < 0xE1) continue;
-    if ((lead == 0xE1 && next == 0xB2) || (lead == 0xEA && next == 0x9F)) return true;
-    if (lead == 0xF0 && next != 0x9F) return true;
-  }
-  return false;
+std::string translate_pattern(std::string_view pattern, std::string_view path) {
+  if (find_invalid_utf8(pattern) != pattern.size())
+    throw input_error(path, ": the split pattern is not UTF-8");
+  return Translator(pattern, path).run();
 }
 
 }  // namespace drover

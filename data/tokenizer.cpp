@@ -8,6 +8,7 @@
 
 #include "core/error.h"
 #include "data/bpe.h"
+#include "data/nfc.h"
 #include "data/split.h"
 #include "data/tokenizer_added.h"
 #include "data/tokenizer_spec.h"
@@ -24,10 +25,12 @@ const char* const kGpt2Pattern =
 
 namespace {
 
+// Those in whose text there is one to look for, special ones first, as tokenizers lists them.
 template <class Chosen>
-AddedMatcher matcher_of(const TokenizerSpec& spec, Chosen chosen) {
+AddedMatcher matcher_of(const std::vector<AddedToken>& added, Chosen chosen) {
   std::vector<AddedToken> tokens;
-  std::ranges::copy_if(spec.added, std::back_inserter(tokens), chosen);
+  std::ranges::copy_if(added, std::back_inserter(tokens), chosen);
+  std::ranges::stable_partition(tokens, &AddedToken::special);
   return AddedMatcher(std::move(tokens));
 }
 
@@ -37,22 +40,50 @@ struct AddedPasses {
 };
 
 // In ordinary text special tokens matter only for what they keep others from matching.
-AddedPasses passes_of(const TokenizerSpec& spec, bool with_specials) {
+AddedPasses passes_of(const std::vector<AddedToken>& added, bool with_specials) {
   const auto matcher = [&](bool normalized) {
     const auto in_pass = [=](const AddedToken& token) { return token.normalized == normalized; };
-    const bool matters = with_specials || std::ranges::any_of(spec.added, [&](const AddedToken& token) {
+    const bool matters = with_specials || std::ranges::any_of(added, [&](const AddedToken& token) {
                            return in_pass(token) && !token.special;
                          });
-    return matcher_of(spec, [&](const AddedToken& token) { return matters && in_pass(token); });
+    return matcher_of(added, [&](const AddedToken& token) { return matters && in_pass(token); });
   };
   return {.verbatim = matcher(false), .normalized = matcher(true)};
+}
+
+// As they are looked for.
+std::vector<AddedToken> normalized_tokens(const TokenizerSpec& spec, const std::optional<Nfc>& nfc) {
+  std::vector<AddedToken> tokens = spec.added;
+  for (AddedToken& token : tokens) {
+    std::string changed;
+    if (token.normalized && nfc && nfc->normalize(token.content, changed)) token.content = changed;
+  }
+  return tokens;
+}
+
+std::vector<std::unique_ptr<SplitPattern>> patterns_of(const TokenizerSpec& spec, std::string_view path) {
+  std::vector<std::unique_ptr<SplitPattern>> patterns;
+  for (const SplitRule& rule : spec.splits) patterns.push_back(std::make_unique<SplitPattern>(rule, path));
+  return patterns;
+}
+
+// \w of Rust's regex: Alphabetic, M, Nd, Pc and Join_Control.
+// None where no token asks for it.
+std::unique_ptr<SplitPattern> word_pattern(const TokenizerSpec& spec) {
+  if (std::ranges::none_of(spec.added, &AddedToken::single_word)) return nullptr;
+  const SplitRule rule{.pattern = R"([\p{L}\p{M}\p{Nd}\p{Nl}\p{Pc}\x{200C}\x{200D}\x{24B6}-\x{24E9})"
+                                  R"(\x{1F130}-\x{1F149}\x{1F150}-\x{1F169}\x{1F170}-\x{1F189}])",
+                       .behavior = SplitBehavior::removed};
+  return std::make_unique<SplitPattern>(rule, "the characters of words");
 }
 
 }  // namespace
 
 struct Tokenizer::Tables {
   TokenizerSpec spec;
-  SplitPattern pattern;
+  std::vector<std::unique_ptr<SplitPattern>> patterns;
+  std::unique_ptr<SplitPattern> word;
+  std::optional<Nfc> nfc;
   Bpe bpe;
   AddedMatcher specials;
   AddedPasses ordinary, all;
@@ -61,11 +92,13 @@ struct Tokenizer::Tables {
 
   Tables(TokenizerSpec checked, std::string_view path)
       : spec(std::move(checked)),
-        pattern(spec.pattern, path),
+        patterns(patterns_of(spec, path)),
+        word(word_pattern(spec)),
+        nfc(spec.normalizer == Normalizer::nfc ? std::optional<Nfc>(std::in_place) : std::nullopt),
         bpe(spec),
-        specials(matcher_of(spec, [](const AddedToken& token) { return token.special; })),
-        ordinary(passes_of(spec, false)),
-        all(passes_of(spec, true)),
+        specials(matcher_of(spec.added, [](const AddedToken& token) { return token.special; })),
+        ordinary(passes_of(normalized_tokens(spec, nfc), false)),
+        all(passes_of(normalized_tokens(spec, nfc), true)),
         is_special(spec.tokens.size()),
         digest(spec_digest(spec)) {
     for (const AddedToken& token : spec.added) is_special[std::size_t(token.id)] = token.special;
@@ -101,6 +134,7 @@ std::optional<std::int32_t> Tokenizer::bos() const { return tables_->spec.bos; }
 std::optional<std::int32_t> Tokenizer::eos() const { return tables_->spec.eos; }
 const std::string& Tokenizer::digest() const { return tables_->digest; }
 const TokenizerSpec& Tokenizer::spec() const { return tables_->spec; }
+bool Tokenizer::keeps_text() const { return drover::keeps_text(tables_->spec); }
 
 std::optional<std::int32_t> Tokenizer::special(std::string_view name) const {
   const auto found = std::ranges::find_if(
@@ -195,17 +229,45 @@ class PieceCache {
 
 }  // namespace
 
+namespace {
+
+// Where the white space begins that ends at `end`.
+std::size_t begin_of_space(std::string_view text, std::size_t end) {
+  while (end > 0 && is_white_space(last_character(text.substr(0, end)))) {
+    --end;
+    while ((static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;
+  }
+  return end;
+}
+
+std::size_t end_of_space(std::string_view text, std::size_t begin) {
+  std::size_t length = 0;
+  while (begin < text.size() && is_white_space(decode_utf8(text.substr(begin), length))) begin += length;
+  return begin;
+}
+
+}  // namespace
+
 struct Encoder::State {
   Tokenizer tokenizer;  // keeps the tables alive
   const Tokenizer::Tables& tables;
-  Splitter splitter;
+  std::vector<Splitter> splitters;                     // by rule
+  std::vector<std::vector<std::string_view>> batches;  // of pieces, by rule
+  std::optional<Splitter> word;
+  std::size_t
+      spaced_rule;  // what this rule cuts gets a space before it; the one after the last: what is merged
   BpeWork work;
   PieceCache cache;
-  std::vector<std::string_view> pieces;
-  std::string repaired;
+  std::string repaired, normalized, spaced;
+  std::vector<std::string_view> word_pieces;
 
   explicit State(const Tokenizer& from)
-      : tokenizer(from), tables(*tokenizer.tables_), splitter(tables.pattern) {}
+      : tokenizer(from), tables(*tokenizer.tables_), batches(tables.patterns.size()) {
+    for (const auto& pattern : tables.patterns) splitters.emplace_back(*pattern);
+    if (tables.word) word.emplace(*tables.word);
+    const PrefixSpace space = tables.spec.prefix_space;
+    spaced_rule = splitters.size() - (space == PrefixSpace::before_last_rule) + (space == PrefixSpace::none);
+  }
 
   void encode_piece(std::string_view piece, const char* text_end, std::vector<std::int32_t>& out) {
     if (piece.size() > PieceCache::kMaxBytes) return tables.bpe.encode(piece, work, out);
@@ -225,11 +287,37 @@ struct Encoder::State {
     slot.count = std::uint32_t(count);
   }
 
-  void encode_plain(std::string_view text, std::vector<std::int32_t>& out) {
-    splitter.start(text);
-    for (splitter.next(pieces); !pieces.empty(); splitter.next(pieces)) {
-      for (const std::string_view piece : pieces) encode_piece(piece, text.data() + text.size(), out);
+  // By the rules from `rule` on. `text_end` as in encode_piece.
+  void encode_plain(std::string_view text, const char* text_end, std::size_t rule,
+                    std::vector<std::int32_t>& out) {
+    if (rule == spaced_rule && !text.starts_with(' ') && !text.empty()) {
+      spaced.assign(1, ' ').append(text);
+      text = spaced;
+      text_end = spaced.data() + spaced.size();
     }
+    if (rule == splitters.size()) return encode_piece(text, text_end, out);
+    std::vector<std::string_view>& pieces = batches[rule];
+    const bool last = rule + 1 == splitters.size() && spaced_rule != splitters.size();
+    splitters[rule].start(text);
+    for (splitters[rule].next(pieces); !pieces.empty(); splitters[rule].next(pieces)) {
+      for (const std::string_view piece : pieces)
+        last ? encode_piece(piece, text_end, out) : encode_plain(piece, text_end, rule + 1, out);
+    }
+  }
+
+  bool is_word(char32_t character) {
+    std::string bytes;
+    append_utf8(character, bytes);
+    word->start(bytes);
+    word->next(word_pieces);
+    return word_pieces.empty();  // removed
+  }
+
+  // Whether a letter, digit or the like stands on either side of text[begin, end).
+  bool touches_word(std::string_view text, std::size_t begin, std::size_t end) {
+    std::size_t length = 0;
+    return (begin > 0 && is_word(last_character(text.substr(0, begin)))) ||
+           (end < text.size() && is_word(decode_utf8(text.substr(end), length)));
   }
 
   // Appends the ids of the tokens that `added` finds, and of the text between them by `between`.
@@ -238,10 +326,16 @@ struct Encoder::State {
            std::vector<std::int32_t>& out, Between between) {
     std::size_t at = 0;
     for (auto found = added.find(text, 0); found; found = added.find(text, found->end)) {
-      if (found->special && !with_specials) continue;
-      between(text.substr(at, found->begin - at));
-      out.push_back(found->id);
-      at = found->end;
+      const AddedToken& token = *found->token;
+      if (token.special && !with_specials) continue;
+      if (token.single_word && touches_word(text, found->begin, found->end)) continue;
+      const std::size_t begin =
+          token.lstrip ? std::max(at, begin_of_space(text, found->begin)) : found->begin;
+      const std::size_t end = token.rstrip ? end_of_space(text, found->end) : found->end;
+      // A token may be found again in the space that the one before took: its id counts if any of it is left.
+      if (begin > at) between(text.substr(at, begin - at));
+      if (begin < end) out.push_back(token.id);
+      at = end;
     }
     between(text.substr(at));
   }
@@ -254,8 +348,9 @@ struct Encoder::State {
     }
     const AddedPasses& added = with_specials ? tables.all : tables.ordinary;
     cut(text, added.verbatim, with_specials, out, [&](std::string_view rest) {
+      if (tables.nfc && tables.nfc->normalize(rest, normalized)) rest = normalized;
       cut(rest, added.normalized, with_specials, out,
-          [&](std::string_view plain) { encode_plain(plain, out); });
+          [&](std::string_view plain) { encode_plain(plain, plain.data() + plain.size(), 0, out); });
     });
     return replaced;
   }

@@ -2,24 +2,24 @@
 // it.
 //
 // A Tokenizer is an immutable value that shares its tables between copies. It is read from a tokenizer.json
-// (Llama-3 and GPT-2 forms) or a tiktoken ranks file (Llama 3's tokenizer.model), or trained
-// (data/bpe_train.h).
+// or a tiktoken ranks file (Llama 3's tokenizer.model), or trained (data/bpe_train.h).
 //
-// How text becomes ids: invalid UTF-8 is replaced, added tokens are cut out, a regular expression splits the
-// rest into pieces, and the bytes of each piece are merged pair by pair, lowest rank first, leftmost first
-// among equals.
+// How text becomes ids: invalid UTF-8 is replaced; added tokens that are not `normalized` are cut out; what lies
+// between them is normalized; the other added tokens are cut out of that; rules split the rest into pieces, each
+// rule the pieces of the one before; and the bytes of each piece are merged pair by pair, lowest rank first,
+// leftmost first among equals.
 //
 // Special tokens: encode_ordinary never makes a special id; their names in text are encoded as text
 // (tiktoken's encode_ordinary; tokenizers with encode_special_tokens = true). Added tokens that are not
 // special (`"special": false`) belong to the vocabulary of ordinary text, as in tokenizers.
-// encode_with_specials recognises both kinds. As in tokenizers, those that are not `normalized` are looked for
-// in all of the text, the others in what lies between them; each time leftmost first, longest among equals;
-// and within a special token's name that is encoded as text no shorter token is looked for.
+// encode_with_specials recognises both kinds. They are looked for leftmost first, longest among equals; and within
+// a special token's name that is encoded as text no shorter token is looked for.
 //
 // Invalid UTF-8: each maximal ill-formed subsequence becomes one U+FFFD before anything else, as Python's
 // bytes.decode("utf-8", errors="replace") does before it calls either library; the encode functions return
-// how many. For valid UTF-8 decode(encode(text)) == text, NUL, CR LF and byte order marks included: no byte
-// is dropped or added.
+// how many. For valid UTF-8 decode(encode(text)) == text, NUL, CR LF and byte order marks included, if the
+// tokenizer `keeps_text`: it does not normalize, put spaces before pieces, remove pieces, or have tokens that
+// take the spaces beside them.
 //
 // Errors: files are untrusted; anything malformed or not supported is Error{Exit::input} naming the file, the
 // offending value and what to do. Thread rules: const member functions of Tokenizer may be called from any
@@ -34,6 +34,8 @@
 #include <string_view>
 #include <vector>
 
+#include "data/split_rule.h"
+
 namespace drover {
 
 // Split patterns, as their tokenizer.json writes them.
@@ -45,7 +47,12 @@ struct AddedToken {
   std::int32_t id = 0;
   std::string content;
   bool special = true;
-  bool normalized = false;  // there is no normalizer: only the order in which tokens are looked for
+  bool normalized = false;   // looked for in normalized text, its own text normalized likewise
+  bool single_word = false;  // only where no letter, digit or the like stands beside it
+  bool lstrip = false;       // takes the white space before it...
+  bool rstrip = false;       // ...and after it
+  // Listed in the vocabulary, so that merges may make it too. Not for special tokens.
+  bool in_vocabulary = false;
 };
 
 // One rule: `left` followed by `right` becomes `merged`. Lower ranks merge first; equal ranks (tiktoken)
@@ -57,9 +64,17 @@ struct Merge {
   std::int32_t rank = 0;
 };
 
+enum class Normalizer : std::uint8_t { none, nfc };
+
+// A space before each piece that does not begin with one: put there before the last rule cuts the piece (tokenizers'
+// ByteLevel with its own expression), or after all rules have.
+enum class PrefixSpace : std::uint8_t { none, before_last_rule, after_rules };
+
 // All that defines a tokenizer, as a plain value.
 struct TokenizerSpec {
-  std::string pattern;              // split regex; see data/split.h for the accepted syntax
+  Normalizer normalizer = Normalizer::none;
+  std::vector<SplitRule> splits;  // each cuts the pieces of the one before; at least one
+  PrefixSpace prefix_space = PrefixSpace::none;
   std::vector<std::string> tokens;  // the bytes of every id, added tokens included; index = id
   std::vector<Merge> merges;        // increasing rank
   bool ignore_merges = false;       // a piece that is a token is that token, whatever the merges say
@@ -108,13 +123,16 @@ class Tokenizer {
   // How often the name of a special token occurs in text (which encode_ordinary encodes as text).
   std::int64_t count_special_names(std::string_view text) const;
 
-  // XXH3-128, 32 lower-case hexadecimal digits, of everything that decides ids: pattern, tokens, merges,
-  // added tokens, bos, eos. A ranks file and the tokenizer.json made from it differ (the latter can't express
+  // XXH3-128, 32 lower-case hexadecimal digits, of everything that decides ids: normalizer, rules,
+  // tokens, merges, added tokens, bos, eos. A ranks file and the tokenizer.json made from it differ (the latter can't express
   // equal ranks).
   const std::string& digest() const;
 
   // Hugging Face tokenizer.json in Llama-3 form; `tokenizers` and Transformers load it.
   std::string to_json() const;
+
+  // Whether decoding gives back every text.
+  bool keeps_text() const;
 
   const TokenizerSpec& spec() const;
 

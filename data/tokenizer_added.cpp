@@ -23,8 +23,7 @@ std::optional<AddedMatcher::Match> AddedMatcher::find(std::string_view text, std
     const std::string_view rest = text.substr(at);
     if (bucket.tokens.empty() || !rest.starts_with(bucket.prefix)) continue;
     for (const AddedToken& token : bucket.tokens) {
-      if (rest.starts_with(token.content))
-        return Match{at, at + token.content.size(), token.id, token.special};
+      if (rest.starts_with(token.content)) return Match{at, at + token.content.size(), &token};
     }
   }
   return std::nullopt;

@@ -17,13 +17,13 @@ class AddedMatcher {
  public:
   struct Match {
     std::size_t begin, end;
-    std::int32_t id;
-    bool special;
+    const AddedToken* token;  // lives as long as the matcher
   };
 
+  // Of tokens with the same text only the first is found.
   explicit AddedMatcher(std::vector<AddedToken> tokens);
 
-  // The leftmost added token in text[from, end), the longest of those that begin there.
+  // The leftmost added token in text[from, end), the longest of those that begin there, whatever stands beside it.
   std::optional<Match> find(std::string_view text, std::size_t from) const;
 
  private:

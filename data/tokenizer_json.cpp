@@ -1,4 +1,4 @@
-// Reads and writes Hugging Face tokenizer.json. What the forms mean:
+// Reads Hugging Face tokenizer.json. What the forms mean:
 // https://huggingface.co/docs/tokenizers/components
 #include <algorithm>
 #include <nlohmann/json.hpp>
@@ -7,6 +7,7 @@
 #include "core/error.h"
 #include "core/json_text.h"
 #include "data/tokenizer.h"
+#include "data/tokenizer_names.h"
 #include "data/tokenizer_spec.h"
 #include "data/unicode.h"
 
@@ -14,7 +15,6 @@ namespace drover {
 namespace {
 
 using Json = nlohmann::json;
-using OrderedJson = nlohmann::ordered_json;
 
 class JsonReader {
  public:
@@ -23,8 +23,7 @@ class JsonReader {
   TokenizerSpec read(std::string_view text) {
     if (text.size() > kMaxTokenizerFileBytes) refuse(text.size(), " bytes is too large for a tokenizer.json");
     const Json root = parse(text);
-    if (!is_null(root, "normalizer"))
-      refuse("the normalizer ", type_of(root["normalizer"]), " is not supported; only null is");
+    if (!is_null(root, "normalizer")) read_normalizer(root["normalizer"]);
     read_pre_tokenizer(member(root, "pre_tokenizer", Json::value_t::object));
     check_decoder(root);
     const Json& model = member(root, "model", Json::value_t::object);
@@ -96,42 +95,67 @@ class JsonReader {
     return member(object, list, Json::value_t::array).get<std::vector<Json>>();
   }
 
+  // One after another NFC is as one; so is a Sequence of nothing as none.
+  void read_normalizer(const Json& object) {
+    for (const Json& part : parts_of(object, "normalizers")) {
+      if (type_of(part) != "NFC")
+        refuse("the normalizer ", type_of(part), " is not supported; only NFC, a Sequence of it or null is");
+      spec_.normalizer = Normalizer::nfc;
+    }
+  }
+
   void read_pre_tokenizer(const Json& object) {
     for (const Json& part : parts_of(object, "pretokenizers")) {
       const std::string type = type_of(part);
+      if (byte_level_) refuse("the pre_tokenizer has ", type, " after ByteLevel; that is not supported");
       if (type == "Split") {
-        set_pattern(split_pattern(part));
+        spec_.splits.push_back(split_rule(part));
+      } else if (type == "Digits") {
+        spec_.splits.push_back(digits_rule(part));
       } else if (type == "ByteLevel") {
-        if (flag(part, "add_prefix_space", true))
-          refuse("pre_tokenizer ByteLevel with add_prefix_space: true is not supported");
-        if (flag(part, "use_regex", true)) set_pattern(kGpt2Pattern);
-        byte_level_ = true;
+        read_byte_level(part);
       } else {
-        refuse("the pre_tokenizer ", type, " is not supported; only Split and ByteLevel are");
+        refuse("the pre_tokenizer ", type, " is not supported; only Split, Digits and ByteLevel are");
       }
     }
     if (!byte_level_) refuse("the pre_tokenizer has no ByteLevel; only byte-level BPE is supported");
-    if (spec_.pattern.empty())
+    if (spec_.splits.empty())
       refuse("the pre_tokenizer splits by no regular expression; that is not supported");
   }
 
-  void set_pattern(const std::string& pattern) {
-    if (!spec_.pattern.empty())
-      refuse("the pre_tokenizer splits by more than one regular expression; that is not supported");
-    if (byte_level_) refuse("the pre_tokenizer splits after ByteLevel; that is not supported");
-    spec_.pattern = pattern;
+  void read_byte_level(const Json& part) {
+    const bool cuts = flag(part, "use_regex", true);
+    if (cuts) spec_.splits.push_back({.pattern = kGpt2Pattern});
+    if (flag(part, "add_prefix_space", true))
+      spec_.prefix_space = cuts ? PrefixSpace::before_last_rule : PrefixSpace::after_rules;
+    byte_level_ = true;
   }
 
-  std::string split_pattern(const Json& part) const {
+  // By Rust's is_numeric: N of Unicode 17, which has these more than that of 16.
+  SplitRule digits_rule(const Json& part) const {
+    const bool each = flag(part, "individual_digits", false);
+    return {.pattern = R"([\p{N}\x{11DE0}-\x{11DE9}\x{16FF4}-\x{16FF6}])",
+            .behavior = each ? SplitBehavior::isolated : SplitBehavior::contiguous};
+  }
+
+  SplitRule split_rule(const Json& part) const {
     const Json& pattern = member(part, "pattern", Json::value_t::object);
-    if (!pattern.contains("Regex"))
-      refuse("the pre_tokenizer splits by a plain string; only a Regex is supported");
-    const std::string behavior = string(part, "behavior");
-    if (behavior != "Isolated" || flag(part, "invert", false)) {
-      refuse("the pre_tokenizer's Split has behavior ", behavior,
-             flag(part, "invert", false) ? ", inverted" : "", "; only Isolated, not inverted, is supported");
+    const auto behavior = split_behavior_of(string(part, "behavior"));
+    if (!behavior) refuse("the pre_tokenizer's Split has the unknown behavior ", string(part, "behavior"));
+    return {
+        .pattern = pattern.contains("String") ? escaped(string(pattern, "String")) : string(pattern, "Regex"),
+        .behavior = *behavior,
+        .inverted = flag(part, "invert", false)};
+  }
+
+  // As an expression that matches just this text.
+  static std::string escaped(const std::string& text) {
+    std::string pattern;
+    for (const char c : text) {
+      if (std::string_view(R"(\.^$|()[]{}*+?)").find(c) != std::string_view::npos) pattern += '\\';
+      pattern += c;
     }
-    return string(pattern, "Regex");
+    return pattern;
   }
 
   void check_decoder(const Json& root) const {
@@ -143,16 +167,15 @@ class JsonReader {
     if (is_null(root, "added_tokens")) return;
     for (const Json& token : member(root, "added_tokens", Json::value_t::array)) {
       const std::string content = string(token, "content");
-      for (const char* option : {"single_word", "lstrip", "rstrip"}) {
-        if (flag(token, option, false))
-          refuse("added token '", content, "' sets ", option, ", which is not supported");
-      }
       const std::int32_t id = token_id(member(token, "id", Json::value_t::number_integer), content);
       const bool special = flag(token, "special", false);
       spec_.added.push_back({.id = id,
                              .content = content,
                              .special = special,
-                             .normalized = flag(token, "normalized", !special)});
+                             .normalized = flag(token, "normalized", !special),
+                             .single_word = flag(token, "single_word", false),
+                             .lstrip = flag(token, "lstrip", false),
+                             .rstrip = flag(token, "rstrip", false)});
       place(id, content);
     }
     std::ranges::sort(spec_.added, {}, &AddedToken::id);
@@ -191,7 +214,10 @@ class JsonReader {
     for (const auto& [spelled, value] : vocabulary.items()) {
       const std::int32_t id = token_id(value, spelled);
       ids_.emplace(spelled, id);
-      if (is_added(id, spelled)) continue;
+      if (AddedToken* const token = added(id, spelled)) {
+        token->in_vocabulary = !token->special && alphabet_to_bytes(spelled) == spelled;
+        continue;
+      }
       const auto bytes = alphabet_to_bytes(spelled);
       if (!bytes)
         refuse("token '", spelled,
@@ -205,10 +231,10 @@ class JsonReader {
     }
   }
 
-  // An added token listed in the vocabulary too, spelled as it is.
-  bool is_added(std::int32_t id, const std::string& spelled) const {
+  // The added token listed in the vocabulary too, spelled as it is; null if it is none.
+  AddedToken* added(std::int32_t id, const std::string& spelled) {
     const auto token = std::ranges::lower_bound(spec_.added, id, {}, &AddedToken::id);
-    return token != spec_.added.end() && token->id == id && token->content == spelled;
+    return token != spec_.added.end() && token->id == id && token->content == spelled ? &*token : nullptr;
   }
 
   void read_merges(const Json& merges) {
@@ -245,10 +271,25 @@ class JsonReader {
     for (const Json& part : parts_of(object, "processors")) {
       const std::string type = type_of(part);
       if (type == "ByteLevel") continue;  // offsets only
-      if (type != "TemplateProcessing")
-        refuse("the post_processor ", type, " is not supported; only ByteLevel and TemplateProcessing are");
-      read_template(member(part, "single", Json::value_t::array));
+      if (type == "TemplateProcessing") {
+        read_template(member(part, "single", Json::value_t::array));
+      } else if (type == "RobertaProcessing" || type == "BertProcessing") {
+        spec_.bos = end_of(part, "cls");
+        spec_.eos = end_of(part, "sep");
+      } else {
+        refuse("the post_processor ", type,
+               " is not supported; only ByteLevel, TemplateProcessing, RobertaProcessing and BertProcessing "
+               "are");
+      }
     }
+  }
+
+  // A pair of name and id.
+  std::int32_t end_of(const Json& part, const char* key) const {
+    const Json& pair = member(part, key, Json::value_t::array);
+    if (pair.size() != 2 || !pair[0].is_string())
+      refuse("the post_processor's ", key, " must be a name and an id");
+    return special_id(pair[0].get<std::string>());
   }
 
   void read_template(const Json& items) {
@@ -280,101 +321,10 @@ class JsonReader {
   std::unordered_map<std::string, std::int32_t> ids_;  // by spelling
 };
 
-OrderedJson byte_level(bool use_regex) {
-  return {
-      {"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", use_regex}};
-}
-
-OrderedJson pre_tokenizer_of(const TokenizerSpec& spec) {
-  const OrderedJson split = {
-      {"type", "Split"}, {"pattern", {{"Regex", spec.pattern}}}, {"behavior", "Isolated"}, {"invert", false}};
-  return {{"type", "Sequence"}, {"pretokenizers", OrderedJson::array({split, byte_level(false)})}};
-}
-
-// BOS, and EOS where only the template can say which token it is.
-OrderedJson post_processor_of(const TokenizerSpec& spec) {
-  const bool name_eos = spec.eos && spec.eos != conventional_eos(spec);
-  if (!spec.bos && !name_eos) return byte_level(true);
-  OrderedJson tokens = OrderedJson::object();
-  const auto side = [&](const char* sequence, int type) {
-    OrderedJson items = OrderedJson::array();
-    const auto special = [&](std::int32_t id) {
-      const std::string& name = spec.tokens[std::size_t(id)];
-      items.push_back({{"SpecialToken", {{"id", name}, {"type_id", type}}}});
-      tokens[name] = {
-          {"id", name}, {"ids", OrderedJson::array({id})}, {"tokens", OrderedJson::array({name})}};
-    };
-    if (spec.bos) special(*spec.bos);
-    items.push_back({{"Sequence", {{"id", sequence}, {"type_id", type}}}});
-    if (name_eos) special(*spec.eos);
-    return items;
-  };
-  OrderedJson single = side("A", 0), pair = single;
-  for (OrderedJson& item : side("B", 1)) pair.push_back(std::move(item));
-  return {{"type", "TemplateProcessing"}, {"single", single}, {"pair", pair}, {"special_tokens", tokens}};
-}
-
-OrderedJson added_tokens_of(const TokenizerSpec& spec) {
-  OrderedJson list = OrderedJson::array();
-  for (const AddedToken& token : spec.added) {
-    list.push_back({{"id", token.id},
-                    {"content", token.content},
-                    {"single_word", false},
-                    {"lstrip", false},
-                    {"rstrip", false},
-                    {"normalized", token.normalized},
-                    {"special", token.special}});
-  }
-  return list;
-}
-
-// Added tokens after the last ordinary one are left out, as tokenizers does; it numbers them from the end of
-// this table.
-OrderedJson model_of(const TokenizerSpec& spec) {
-  std::vector<bool> added(spec.tokens.size());
-  for (const AddedToken& token : spec.added) added[std::size_t(token.id)] = true;
-  std::size_t size = spec.tokens.size();
-  while (size > 0 && added[size - 1]) --size;
-  // push_back and not [], which searches the whole object each time.
-  OrderedJson::object_t vocabulary;
-  std::vector<std::string> spelled;
-  for (std::size_t id = 0; id < size; ++id) {
-    spelled.push_back(added[id] ? spec.tokens[id] : bytes_to_alphabet(spec.tokens[id]));
-    vocabulary.push_back({spelled.back(), std::int64_t(id)});
-  }
-  OrderedJson merges = OrderedJson::array();
-  for (const Merge& merge : spec.merges)
-    merges.push_back(spelled[std::size_t(merge.left)] + " " + spelled[std::size_t(merge.right)]);
-  return {{"type", "BPE"},
-          {"dropout", nullptr},
-          {"unk_token", nullptr},
-          {"continuing_subword_prefix", nullptr},
-          {"end_of_word_suffix", nullptr},
-          {"fuse_unk", false},
-          {"byte_fallback", false},
-          {"ignore_merges", spec.ignore_merges},
-          {"vocab", std::move(vocabulary)},
-          {"merges", std::move(merges)}};
-}
-
 }  // namespace
 
 Tokenizer Tokenizer::from_json(std::string_view text, std::string_view path) {
   return Tokenizer(JsonReader(path).read(text), path);
-}
-
-std::string Tokenizer::to_json() const {
-  const TokenizerSpec& from = spec();
-  const OrderedJson root = {{"version", "1.0"},
-                            {"truncation", nullptr},
-                            {"padding", nullptr},
-                            {"added_tokens", added_tokens_of(from)},
-                            {"normalizer", nullptr},
-                            {"pre_tokenizer", pre_tokenizer_of(from)},
-                            {"post_processor", post_processor_of(from)},
-                            {"decoder", byte_level(true)},
-                            {"model", model_of(from)}};
-  return root.dump(1) + "\n";
 }
 
 }  // namespace drover

@@ -21,8 +21,9 @@ class SpecCheck {
   SpecCheck(const TokenizerSpec& spec, std::string_view path) : spec_(spec), path_(path) {}
 
   void run() {
-    tokens();
+    splits();
     added();
+    tokens();
     bytes();
     merges();
     document_tokens();
@@ -36,23 +37,33 @@ class SpecCheck {
 
   bool is_id(std::int64_t id) const { return id >= 0 && id < std::int64_t(spec_.tokens.size()); }
 
+  void splits() const {
+    if (spec_.splits.empty()) refuse("no rule splits text into pieces; that is not supported");
+    if (spec_.splits.size() > kMaxSplits)
+      refuse(spec_.splits.size(), " rules split text into pieces; at most ", kMaxSplits);
+    const bool own_last = spec_.prefix_space == PrefixSpace::before_last_rule;
+    if (own_last && spec_.splits.back() != SplitRule{.pattern = kGpt2Pattern})
+      refuse("a space before what the last rule cuts goes with GPT-2's pattern only");
+  }
+
   void tokens() const {
-    if (std::int64_t(spec_.tokens.size()) > kMaxTokens)
-      refuse(spec_.tokens.size(), " tokens; at most ", kMaxTokens);
-    std::unordered_map<std::string_view, std::size_t> ids;
+    std::unordered_map<std::string, std::size_t> ids;  // by the spelling in tokenizer.json
     ids.reserve(spec_.tokens.size());
     for (std::size_t id = 0; id < spec_.tokens.size(); ++id) {
       const std::string& token = spec_.tokens[id];
       if (token.empty()) refuse("token ", id, " is empty; every id must stand for at least one byte");
       if (token.size() > kMaxTokenBytes)
         refuse("token ", id, " has ", token.size(), " bytes; at most ", kMaxTokenBytes);
-      const auto [other, fresh] = ids.emplace(token, id);
+      const auto [other, fresh] = ids.emplace(apart_[id] ? token : bytes_to_alphabet(token), id);
       if (!fresh) refuse("tokens ", other->second, " and ", id, " are both ", quoted(token), "; remove one");
     }
   }
 
   void added() {
+    if (std::int64_t(spec_.tokens.size()) > kMaxTokens)
+      refuse(spec_.tokens.size(), " tokens; at most ", kMaxTokens);
     special_.resize(spec_.tokens.size());
+    apart_.resize(spec_.tokens.size());
     std::int64_t last = -1;
     for (const AddedToken& token : spec_.added) {
       if (!is_id(token.id))
@@ -64,7 +75,10 @@ class SpecCheck {
       }
       if (find_invalid_utf8(token.content) != token.content.size())
         refuse("added token ", token.id, " is not UTF-8");
+      if (token.special && token.in_vocabulary)
+        refuse("added token '", token.content, "' cannot be special and be made by merges");
       special_[std::size_t(token.id)] = token.special;
+      apart_[std::size_t(token.id)] = !token.in_vocabulary;
       last = token.id;
     }
   }
@@ -73,7 +87,7 @@ class SpecCheck {
     std::array<bool, 256> present{};
     for (std::size_t id = 0; id < spec_.tokens.size(); ++id) {
       const std::string& token = spec_.tokens[id];
-      if (token.size() == 1 && !special_[id]) present[static_cast<unsigned char>(token[0])] = true;
+      if (token.size() == 1 && !apart_[id]) present[static_cast<unsigned char>(token[0])] = true;
     }
     const auto missing = std::ranges::count(present, false);
     if (missing == 0) return;
@@ -91,8 +105,8 @@ class SpecCheck {
       for (const std::int32_t id : {merge.left, merge.right, merge.merged}) {
         if (!is_id(id))
           refuse("merge ", at, " has id ", id, " outside the vocabulary of ", spec_.tokens.size());
-        if (special_[std::size_t(id)])
-          refuse("merge ", at, " involves the special token ", quoted(spec_.tokens[std::size_t(id)]));
+        if (apart_[std::size_t(id)])
+          refuse("merge ", at, " involves the added token ", quoted(spec_.tokens[std::size_t(id)]));
       }
       const std::string &left = spec_.tokens[std::size_t(merge.left)],
                         &right = spec_.tokens[std::size_t(merge.right)];
@@ -120,6 +134,7 @@ class SpecCheck {
   const TokenizerSpec& spec_;
   std::string_view path_;
   std::vector<bool> special_;
+  std::vector<bool> apart_;  // added and not made by merges: an ordinary token may have the same bytes
 };
 
 class SpecDigest {
@@ -152,10 +167,47 @@ std::optional<std::int32_t> first_special(const TokenizerSpec& spec,
 
 void check_spec(const TokenizerSpec& spec, std::string_view path) { SpecCheck(spec, path).run(); }
 
+bool keeps_text(const TokenizerSpec& spec) {
+  const auto removes = [](const SplitRule& rule) { return rule.behavior == SplitBehavior::removed; };
+  const auto takes_space = [](const AddedToken& token) { return token.lstrip || token.rstrip; };
+  return spec.normalizer == Normalizer::none && spec.prefix_space == PrefixSpace::none &&
+         std::ranges::none_of(spec.splits, removes) && std::ranges::none_of(spec.added, takes_space);
+}
+
+namespace {
+
+// Whether version 1 of the digest says all: the digests of what it could say are in stores.
+bool is_plain(const TokenizerSpec& spec) {
+  const auto& splits = spec.splits;
+  const auto plain = [](const AddedToken& token) {
+    return !token.single_word && !token.lstrip && !token.rstrip;
+  };
+  return spec.normalizer == Normalizer::none && spec.prefix_space == PrefixSpace::none &&
+         splits.size() == 1 && splits[0] == SplitRule{.pattern = splits[0].pattern} &&
+         std::ranges::all_of(spec.added, plain);
+}
+
+void add_splits(const TokenizerSpec& spec, SpecDigest& digest) {
+  if (is_plain(spec)) {
+    digest.add("drover tokenizer 1").add(spec.splits[0].pattern);
+    return;
+  }
+  digest.add("drover tokenizer 2").add(std::int64_t(spec.normalizer)).add(std::int64_t(spec.prefix_space));
+  digest.add(std::int64_t(spec.splits.size()));
+  for (const SplitRule& rule : spec.splits)
+    digest.add(rule.pattern).add(std::int64_t(rule.behavior)).add(rule.inverted);
+}
+
+std::int64_t flags_of(const AddedToken& token) {
+  return token.special + 2 * token.normalized + 4 * token.single_word + 8 * token.lstrip + 16 * token.rstrip;
+}
+
+}  // namespace
+
 std::string spec_digest(const TokenizerSpec& spec) {
   SpecDigest digest;
-  digest.add("drover tokenizer 1").add(spec.pattern).add(spec.ignore_merges);
-  digest.add(std::int64_t(spec.tokens.size()));
+  add_splits(spec, digest);
+  digest.add(spec.ignore_merges).add(std::int64_t(spec.tokens.size()));
   for (const std::string& token : spec.tokens) digest.add(token);
   // Ranks count only relative to each other, so that a gap in a file's numbering means nothing.
   digest.add(std::int64_t(spec.merges.size()));
@@ -166,16 +218,18 @@ std::string spec_digest(const TokenizerSpec& spec) {
     digest.add(merge.left).add(merge.right).add(order);
   }
   digest.add(std::int64_t(spec.added.size()));
-  for (const AddedToken& token : spec.added) digest.add(token.id).add(token.special + 2 * token.normalized);
+  const bool plain = is_plain(spec);
+  for (const AddedToken& token : spec.added)
+    digest.add(token.id).add(flags_of(token) + (plain ? 0 : 32 * token.in_vocabulary));
   return digest.add(spec.bos.value_or(-1)).add(spec.eos.value_or(-1)).value();
 }
 
 std::optional<std::int32_t> conventional_bos(const TokenizerSpec& spec) {
-  return first_special(spec, {"<|begin_of_text|>", "<s>"});
+  return first_special(spec, {"<|begin_of_text|>", "<s>", "<｜begin▁of▁sentence｜>"});
 }
 
 std::optional<std::int32_t> conventional_eos(const TokenizerSpec& spec) {
-  return first_special(spec, {"<|end_of_text|>", "<|endoftext|>", "</s>"});
+  return first_special(spec, {"<|end_of_text|>", "<|endoftext|>", "</s>", "<｜end▁of▁sentence｜>"});
 }
 
 void append_specials(const std::vector<std::string>& names, TokenizerSpec& spec) {

@@ -12,11 +12,15 @@
 namespace drover {
 
 inline constexpr std::int64_t kMaxTokens = 1 << 24;
+inline constexpr std::size_t kMaxSplits = 64;
 inline constexpr std::size_t kMaxTokenBytes = 1 << 16;
 inline constexpr std::size_t kMaxTokenizerFileBytes = std::size_t(1) << 28;
 
 // Throws an input error that starts with `path` unless all that Tokenizer promises holds.
 void check_spec(const TokenizerSpec& spec, std::string_view path);
+
+// See Tokenizer::keeps_text.
+bool keeps_text(const TokenizerSpec& spec);
 
 // XXH3-128, 32 hexadecimal digits.
 std::string spec_digest(const TokenizerSpec& spec);

@@ -142,7 +142,7 @@ TiktokenForm llama3_tiktoken_form() {
 
 Tokenizer Tokenizer::from_tiktoken(std::string_view text, std::string_view path, const TiktokenForm& form) {
   TokenizerSpec spec;
-  spec.pattern = form.pattern;
+  spec.splits = {{.pattern = form.pattern}};
   spec.tokens = RanksFile(text, path).tokens();
   spec.merges = merges_of(spec.tokens);
   spec.ignore_merges = true;

@@ -84,18 +84,38 @@ std::int64_t replace_invalid_utf8(std::string_view text, std::string& out) {
   return replaced;
 }
 
+char32_t decode_utf8(std::string_view text, std::size_t& length) {
+  const auto byte = [&](std::size_t at) { return char32_t(Byte(text[at])); };
+  const char32_t lead = byte(0);
+  length = lead < 0x80 ? 1 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
+  char32_t character = length == 1 ? lead : lead & (0x7F >> length);
+  for (std::size_t at = 1; at < length; ++at) character = character << 6 | (byte(at) & 0x3F);
+  return character;
+}
+
+char32_t last_character(std::string_view text) {
+  std::size_t at = text.size() - 1, length = 0;
+  while ((Byte(text[at]) & 0xC0) == 0x80) --at;
+  return decode_utf8(text.substr(at), length);
+}
+
+void append_utf8(char32_t character, std::string& out) {
+  const int more = character < 0x80 ? 0 : character < 0x800 ? 1 : character < 0x10000 ? 2 : 3;
+  const char32_t mark = more == 0 ? 0 : 0xFF00 >> (more + 1) & 0xFF;
+  out.push_back(char(mark | character >> (6 * more)));
+  for (int left = more - 1; left >= 0; --left) out.push_back(char(0x80 | (character >> (6 * left) & 0x3F)));
+}
+
+bool is_white_space(char32_t c) {
+  if (c < 0x1680) return (c >= 0x09 && c <= 0x0D) || c == 0x20 || c == 0x85 || c == 0xA0;
+  return c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F ||
+         c == 0x205F || c == 0x3000;
+}
+
 std::string bytes_to_alphabet(std::string_view bytes) {
   std::string spelled;
   spelled.reserve(bytes.size() + bytes.size() / 4);
-  for (const char byte : bytes) {
-    const std::uint16_t character = kAlphabet.of_byte[Byte(byte)];
-    if (character < 0x80) {
-      spelled.push_back(char(character));
-    } else {
-      spelled.push_back(char(0xC0 | (character >> 6)));
-      spelled.push_back(char(0x80 | (character & 0x3F)));
-    }
-  }
+  for (const char byte : bytes) append_utf8(kAlphabet.of_byte[Byte(byte)], spelled);
   return spelled;
 }
 

@@ -18,6 +18,14 @@ std::size_t find_invalid_utf8(std::string_view text);
 // section 3.9, what WHATWG and Python's errors="replace" do). Returns how many.
 std::int64_t replace_invalid_utf8(std::string_view text, std::string& out);
 
+// The character that valid UTF-8 begins with, and its bytes.
+char32_t decode_utf8(std::string_view text, std::size_t& length);
+char32_t last_character(std::string_view text);  // `text` is valid and not empty
+void append_utf8(char32_t character, std::string& out);
+
+// White_Space of Unicode.
+bool is_white_space(char32_t character);
+
 // GPT-2's alphabet: printable Latin-1 bytes stand for themselves, the other 68 for U+0100 upwards, in order
 // of the byte. tokenizer.json spells tokens in it.
 std::string bytes_to_alphabet(std::string_view bytes);

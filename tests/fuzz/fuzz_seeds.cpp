@@ -45,6 +45,14 @@ void write_tokenizers(const fs::path& repository, const fs::path& folder) {
   for (const char* name : {"llama3.json", "gpt2.json", "letters.json", "ranks.model"})
     write_bytes(folder / "tokenizer" / name, read_bytes(golden / name));
   write_bytes(folder / "tokenizer" / "bytes.json", byte_tokenizer().to_json());
+  TokenizerSpec spec = byte_tokenizer().spec();
+  spec.normalizer = Normalizer::nfc;
+  spec.splits.insert(spec.splits.begin(),
+                     {.pattern = R"(\p{N}{2,}|$\S)", .behavior = SplitBehavior::contiguous});
+  spec.splits.push_back({.pattern = kGpt2Pattern});
+  spec.prefix_space = PrefixSpace::before_last_rule;
+  spec.added[0].single_word = spec.added[1].lstrip = true;
+  write_bytes(folder / "tokenizer" / "rules.json", Tokenizer(spec, "rules").to_json());
 }
 
 void write_stores(const fs::path& folder) {

@@ -89,6 +89,14 @@ def scripts_of(texts):
     return {script: count for script, count in scripts.most_common() if count >= 1000}
 
 
+def bytes_of_tokens(vocabulary):
+    """From tokenizer.json's spelling to tiktoken's ranks."""
+    printable = [b for b in range(256) if 0x20 < b < 0x7F or (b > 0xA0 and b != 0xAD)]
+    others = [b for b in range(256) if b not in printable]
+    byte_of = {chr(b): b for b in printable} | {chr(256 + i): b for i, b in enumerate(others)}
+    return {bytes(byte_of[c] for c in token): id for token, id in vocabulary.items()}
+
+
 def write_texts(texts, path):
     path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
     return path

@@ -27,19 +27,11 @@ import tiktoken  # noqa: E402
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers  # noqa: E402
 from transformers.convert_slow_tokenizer import TikTokenConverter  # noqa: E402
 
-from interop_texts import every_character, ids_of, real_texts, scripts_of, store_of, stress  # noqa: E402
+from interop_texts import bytes_of_tokens, every_character, ids_of, real_texts, scripts_of, store_of, stress  # noqa: E402
 
 LLAMA3 = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
           r"|\s*[\r\n]+|\s+(?!\S)|\s+")
 GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
-
-
-def bytes_of_tokens(vocabulary):
-    """From tokenizer.json's spelling to tiktoken's ranks."""
-    printable = [b for b in range(256) if 0x20 < b < 0x7F or (b > 0xA0 and b != 0xAD)]
-    others = [b for b in range(256) if b not in printable]
-    byte_of = {chr(b): b for b in printable} | {chr(256 + i): b for i, b in enumerate(others)}
-    return {bytes(byte_of[c] for c in token): id for token, id in vocabulary.items()}
 
 
 def llama3(folder):

@@ -9,7 +9,7 @@ inline constexpr std::int32_t kByteBos = 256, kByteEos = 257;
 
 inline Tokenizer byte_tokenizer() {
   TokenizerSpec spec;
-  spec.pattern = kLlama3Pattern;
+  spec.splits = {{.pattern = kLlama3Pattern}};
   for (int byte = 0; byte < 256; ++byte) spec.tokens.push_back(std::string(1, static_cast<char>(byte)));
   spec.tokens.push_back("<|begin_of_text|>");
   spec.tokens.push_back("<|end_of_text|>");
