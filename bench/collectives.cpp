@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/support.h"
 #include "core/cpu/cpu_backend.h"
 #include "parallel/mpi_comm.h"
 
@@ -25,11 +26,6 @@ double microseconds_of(const std::function<void()>& work) {
   const auto start = std::chrono::steady_clock::now();
   work();
   return std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - start).count();
-}
-
-double median(std::vector<double> times) {
-  std::sort(times.begin(), times.end());
-  return times[times.size() / 2];
 }
 
 constexpr std::int64_t kLargest = 64 << 20;  // bytes
