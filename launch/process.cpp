@@ -50,6 +50,7 @@ std::optional<long> ranks_launched() {
   return std::nullopt;
 }
 
+#ifdef DROVER_WITH_MPI
 // Whether srun started this process and tells nobody of the others: its --mpi is none, the default of many clusters.
 // Open MPI would end the process in MPI_Init, also where it is alone, as in a shell that srun started.
 bool started_without_pmi() {
@@ -57,6 +58,7 @@ bool started_without_pmi() {
   return number_in_environment("SLURM_STEP_NUM_TASKS") &&
          std::none_of(kPmi.begin(), kPmi.end(), number_in_environment);
 }
+#endif
 
 cpu_set_t allowed_cores() {
   cpu_set_t cores;

@@ -97,8 +97,10 @@ class DataCommands(unittest.TestCase):
         self.assertIn("nothing.json", self.prepare(self.input, tokenizer="nothing.json", status=3))
         drover("inspect", self.input, status=3)
         self.assertEqual(sorted(os.listdir(self.at)), before)
+
+    def test_an_output_that_exists_is_replaced_only_when_asked(self):
         self.prepare(self.input)
-        self.assertIn("--replace", self.prepare(self.input, status=3))
+        self.assertIn("--replace", self.prepare(self.input, status=2))
         self.prepare(self.input, "--replace")
 
     def test_a_signal_ends_preparing_and_leaves_nothing_though_the_pipe_was_closed_in_order(self):
