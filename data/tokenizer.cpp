@@ -30,7 +30,7 @@ template <class Chosen>
 AddedMatcher matcher_of(const std::vector<AddedToken>& added, Chosen chosen) {
   std::vector<AddedToken> tokens;
   std::ranges::copy_if(added, std::back_inserter(tokens), chosen);
-  std::ranges::stable_partition(tokens, &AddedToken::special);
+  std::stable_partition(tokens.begin(), tokens.end(), [](const AddedToken& token) { return token.special; });
   return AddedMatcher(std::move(tokens));
 }
 
