@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <limits>
+#include <new>
 #include <utility>
 
 namespace drover {
@@ -14,6 +15,13 @@ namespace {
 constexpr std::int64_t kHugePage = 2 << 20;
 
 std::int64_t round_up(std::int64_t bytes, std::int64_t unit) { return (bytes + unit - 1) / unit * unit; }
+
+void* allocate_or_explain(Memory& memory, std::int64_t bytes) try {
+  return memory.allocate(bytes);
+} catch (const std::bad_alloc&) {
+  throw usage_error("out of memory: wanted ", bytes, " bytes, ", memory.ledger().peak_total(),
+                    " in use at the most so far; use more ranks, a smaller microbatch or recompute");
+}
 
 }  // namespace
 
@@ -53,10 +61,7 @@ void* HostMemory::allocate(std::int64_t bytes) {
   const std::int64_t alignment = bytes >= (1 << 20) ? kHugePage : Arena::kAlignment;
   const std::int64_t size = round_up(bytes, alignment);
   void* data = std::aligned_alloc(static_cast<std::size_t>(alignment), static_cast<std::size_t>(size));
-  if (data == nullptr)
-    throw Error(Exit::usage,
-                cat("out of host memory: wanted ", bytes, " bytes, ", ledger().peak_total(),
-                    " in use at the most so far; use more ranks, a smaller microbatch or recompute"));
+  if (data == nullptr) throw std::bad_alloc();
   // Advice only: where huge pages are off the run is slower, not wrong.
   if (alignment == kHugePage) (void)madvise(data, static_cast<std::size_t>(size), MADV_HUGEPAGE);
   return data;
@@ -66,7 +71,7 @@ void HostMemory::release(void* data, std::int64_t) noexcept { std::free(data); }
 
 Buffer::Buffer(Memory& memory, std::int64_t bytes, MemoryCategory category)
     : memory_(&memory),
-      data_(memory.allocate(std::max<std::int64_t>(bytes, 1))),
+      data_(allocate_or_explain(memory, std::max<std::int64_t>(bytes, 1))),
       bytes_(bytes),
       category_(category) {
   memory.ledger().add(category, bytes);

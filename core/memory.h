@@ -54,7 +54,7 @@ class Memory {
  public:
   virtual ~Memory() = default;
   virtual DeviceKind device() const = 0;
-  // At least 64-byte aligned, content undefined. Throws Error{usage} with sizes when there is none left.
+  // At least 64-byte aligned, content undefined. Throws std::bad_alloc when there is none left.
   virtual void* allocate(std::int64_t bytes) = 0;
   virtual void release(void* data, std::int64_t bytes) noexcept = 0;
   // Null pointers are all it ever hands out: tensors have shapes only.
@@ -89,7 +89,7 @@ class ShapeMemory final : public Memory {
   DeviceKind device_;
 };
 
-// Owns one allocation; move-only. Content is undefined.
+// Owns one allocation; move-only. Content is undefined. Throws Error{usage} with sizes when there is no memory left.
 class Buffer {
  public:
   Buffer() = default;

@@ -15,7 +15,7 @@ Tensor matrix(const GroupLayout& layout, const Tensor& flat, std::size_t first, 
 
 Tensor vector(const GroupLayout& layout, const Tensor& flat, std::size_t index) {
   const GroupPiece& piece = layout.pieces.at(index);
-  return flat.slice(0, piece.begin, piece.begin + piece.box.numel());
+  return flat.slice(0, piece.begin, piece.end());
 }
 
 // The order of a block's rows in model/layouts.cpp.

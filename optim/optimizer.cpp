@@ -1,6 +1,5 @@
 #include "optim/optimizer.h"
 
-#include <algorithm>
 #include <cmath>
 
 #include "core/ops.h"
@@ -12,9 +11,8 @@ void add_gradient_squares(const Exec& exec, std::span<const ParameterLayout> tab
   for (int g = 0; g < groups.count(); ++g) {
     const GroupShard& shard = groups.shard(g);
     each_counted_range(groups.layout(g), table, tensor_rank, [&](std::int64_t from, std::int64_t to) {
-      const std::int64_t begin = std::max<std::int64_t>(from - shard.begin, 0);
-      const std::int64_t end = std::min(to - shard.begin, shard.gradient.dims[0]);
-      if (begin < end) ops::sum_of_squares(exec, {.x = shard.gradient.slice(0, begin, end), .out = sum});
+      const Tensor held = shard.part(shard.gradient, from, to);
+      if (held.numel() > 0) ops::sum_of_squares(exec, {.x = held, .out = sum});
     });
   }
 }
@@ -30,12 +28,9 @@ void apply_adamw(const Exec& exec, const OptimizerConfig& config, const std::vec
                  ParameterGroups& groups, const OptimizerStep& update) {
   for (int g = 0; g < groups.count(); ++g) {
     const GroupShard& shard = groups.shard(g);
-    const std::int64_t shard_end = shard.begin + shard.master.dims[0];
     for (const GroupPiece& piece : groups.layout(g).pieces) {
-      const std::int64_t begin = std::max(piece.begin, shard.begin) - shard.begin;
-      const std::int64_t end = std::min(piece.begin + piece.box.numel(), shard_end) - shard.begin;
-      if (begin >= end) continue;
-      const auto part = [&](const Tensor& flat) { return flat.slice(0, begin, end); };
+      const auto part = [&](const Tensor& flat) { return shard.part(flat, piece.begin, piece.end()); };
+      if (part(shard.master).numel() == 0) continue;
       const bool decays = table[static_cast<std::size_t>(piece.parameter)].decay;
       ops::adamw(exec, {.weight = part(shard.master),
                         .moment1 = part(shard.moment1),

@@ -72,7 +72,7 @@ void each_counted_range(const GroupLayout& group, std::span<const ParameterLayou
     for (next = first; next < group.pieces.size() && counts(next);) ++next;
     if (next == first) continue;
     const GroupPiece& last = group.pieces[next - 1];
-    visit(group.pieces[first].begin, last.begin + last.box.numel());
+    visit(group.pieces[first].begin, last.end());
   }
 }
 
@@ -81,7 +81,7 @@ std::vector<FlatBox> boxes_of_range(const GroupLayout& group, std::int64_t begin
   for (const GroupPiece& piece : group.pieces) {
     const std::int64_t width = piece.box.extent[1];
     std::int64_t at = std::max(begin, piece.begin);
-    const std::int64_t last = std::min(end, piece.begin + piece.box.numel());
+    const std::int64_t last = std::min(end, piece.end());
     while (at < last) {
       const std::int64_t row = (at - piece.begin) / width, column = (at - piece.begin) % width;
       // Whole rows when we stand at a row's start and at least one fits, otherwise what is left of this row.

@@ -75,7 +75,8 @@ bool counts_piece(const ParameterLayout& parameter, int tensor_rank);
 struct GroupPiece {
   int parameter = 0;       // index into the table
   std::int64_t begin = 0;  // first flat element in the group
-  Box box;                 // the local box, row-major at [begin, begin + box.numel())
+  Box box;                 // the local box, row-major at [begin, end())
+  std::int64_t end() const { return begin + box.numel(); }
 };
 
 // The flat storage of one group on one tensor-parallel rank: the local pieces in table order, so that q, k, v

@@ -18,6 +18,13 @@ void round_to_bfloat16(const Exec& exec, const Tensor& x, const Tensor& free) {
 
 }  // namespace
 
+Tensor GroupShard::part(const Tensor& flat, std::int64_t from, std::int64_t to) const {
+  const auto held = [&](std::int64_t element) {
+    return std::clamp<std::int64_t>(element - begin, 0, flat.dims[0]);
+  };
+  return flat.slice(0, held(from), held(to));
+}
+
 ParameterGroups::ParameterGroups(Memory& memory, Communicator& group, Communicator& replicate,
                                  ParameterGroupsOptions options)
     : group_(group), replicate_(replicate), options_(std::move(options)), states_(options_.layouts.size()) {

@@ -55,6 +55,9 @@ struct GroupShard {
   std::int64_t begin = 0;                     // first flat element of the group
   Tensor master, moment1, moment2, gradient;  // [shard_size] master dtype
   Tensor working;  // [shard_size] compute dtype: what the optimizer writes and gathers send
+
+  // The elements [from, to) of the group in `flat`, one of its tensors: those that it holds, perhaps none.
+  Tensor part(const Tensor& flat, std::int64_t from, std::int64_t to) const;
 };
 
 class ParameterGroups {

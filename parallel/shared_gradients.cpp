@@ -1,7 +1,5 @@
 #include "parallel/shared_gradients.h"
 
-#include <algorithm>
-
 #include "core/fault.h"
 #include "core/ops.h"
 
@@ -15,12 +13,10 @@ std::vector<Tensor> pieces_of(std::span<const ParameterLayout> table, const Para
   std::vector<Tensor> pieces;
   for (int g = 0; g < groups.count(); ++g) {
     const GroupShard& shard = groups.shard(g);
-    const std::int64_t size = shard.gradient.dims[0];
     for (const GroupPiece& piece : groups.layout(g).pieces) {
       if (table[static_cast<std::size_t>(piece.parameter)].tensor_sum != which) continue;
-      const std::int64_t begin = std::max<std::int64_t>(piece.begin - shard.begin, 0);
-      const std::int64_t end = std::min(piece.begin + piece.box.numel() - shard.begin, size);
-      if (begin < end) pieces.push_back(shard.gradient.slice(0, begin, end));
+      const Tensor held = shard.part(shard.gradient, piece.begin, piece.end());
+      if (held.numel() > 0) pieces.push_back(held);
     }
   }
   return pieces;

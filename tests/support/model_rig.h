@@ -126,7 +126,7 @@ class ModelRig {
   void each_parameter(Visit visit) {
     for (int g = 0; g < groups_.count(); ++g)
       for (const GroupPiece& piece : groups_.layout(g).pieces) {
-        const std::int64_t end = piece.begin + piece.box.numel();
+        const std::int64_t end = piece.end();
         visit(table_[static_cast<std::size_t>(piece.parameter)],
               groups_.shard(g).working.slice(0, piece.begin, end),
               groups_.shard(g).gradient.slice(0, piece.begin, end));
