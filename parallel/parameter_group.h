@@ -136,9 +136,11 @@ class ParameterGroups {
   Communicator& group_;
   Communicator& replicate_;
   ParameterGroupsOptions options_;
+  // Before the states: when an exception unwinds, the operations in these are abandoned before this memory goes, which
+  // other ranks read and write until then.
+  std::vector<Buffer> buffers_;
   std::vector<State> states_;
   std::vector<Pool> pools_;
-  std::vector<Buffer> buffers_;
   std::int64_t reductions_ = 0;
 };
 

@@ -1,6 +1,11 @@
-// ZeRO-3's verbs on one rank: when gathered weights stay, and when they are gathered again.
+// ZeRO-3's verbs on one rank: when gathered weights stay, and when they are gathered again. And on two ranks what
+// becomes of a reduction in flight when one of them fails.
 #include "parallel/parameter_group.h"
 
+#include <atomic>
+#include <thread>
+
+#include "core/around_backend.h"
 #include "core/cpu/cpu_backend.h"
 #include "core/ops.h"
 #include "parallel/around_comm.h"
@@ -100,6 +105,79 @@ TEST_CASE("weights after an update are the new ones, and an update inside a run 
   blocks.groups.release(blocks.exec(), 0, RunKind::forward, RunPart::last);
   blocks.write(0, 5);
   CHECK(blocks.first_of(0) == 5);
+}
+
+namespace {
+
+// Of the memory of one rank: whether any of it was released.
+class WatchedMemory final : public Memory {
+ public:
+  DeviceKind device() const override { return host_.device(); }
+  void* allocate(std::int64_t bytes) override { return host_.allocate(bytes); }
+  void release(void* data, std::int64_t bytes) noexcept override {
+    released = true;
+    host_.release(data, bytes);
+  }
+  std::atomic<bool> released{false};
+
+ private:
+  HostMemory host_;
+};
+
+// A backend whose first sum over ranks is watched.
+class FirstSum final : public AroundBackend {
+ public:
+  using Watch = FunctionRef<void(FunctionRef<void()> sum)>;
+  FirstSum(Backend& real, Watch watch) : AroundBackend(real), watch_(watch) {}
+  void combine(const Exec& exec, const Combine& call) override {
+    const auto sum = [&] { AroundBackend::combine(exec, call); };
+    if (std::exchange(first_, false))
+      watch_(sum);
+    else
+      sum();
+  }
+
+ private:
+  void around(Work, FunctionRef<void()> verb) override { verb(); }
+  Watch watch_;
+  bool first_ = true;
+};
+
+}  // namespace
+
+TEST_CASE("a rank that fails while its gradients are reduced keeps their memory until no rank reads it") {
+  constexpr std::int64_t kSize = 1 << 20;
+  WatchedMemory of_failing;
+  std::atomic<bool> sums{false};
+  bool read_released = false;
+  const auto watch = [&](FunctionRef<void()> sum) {
+    sums = true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));  // rank 0 fails, and would release
+    sum();
+    read_released = of_failing.released;
+  };
+  const auto reduce = [&](Communicator& world, Memory& memory, Backend& backend) {
+    const auto replicate = single_rank_world();
+    Arena scratch;
+    const Exec exec{.backend = backend, .scratch = scratch};
+    ParameterGroups groups(memory, world, *replicate,
+                           {.layouts = {{.name = "layers.0", .size = kSize, .shard_size = kSize / 2}}});
+    groups.begin_step(exec);
+    groups.gradients(exec, 0);
+    groups.gradients_ready(exec, 0);
+    while (world.rank() == 0 && !sums) std::this_thread::yield();
+    if (world.rank() == 0) throw usage_error("rank 0 fails on purpose");
+    groups.finish_gradients(exec);
+  };
+  const auto run = [&](Communicator& world) {
+    HostMemory memory;
+    const auto cpu = make_cpu_backend(memory, {.threads = 1});
+    FirstSum watched(*cpu, watch);
+    if (world.rank() == 0) return reduce(world, of_failing, *cpu);
+    reduce(world, memory, watched);
+  };
+  CHECK_THROWS_WITH(run_local_ranks(2, run), Catch::Contains("on purpose"));
+  CHECK_FALSE(read_released);
 }
 
 }  // namespace drover
