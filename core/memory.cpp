@@ -120,8 +120,9 @@ Tensor Arena::take(DType dtype, std::initializer_list<std::int64_t> dims) {
 SlotPool::SlotPool(Memory& memory, int slots, std::int64_t slot_bytes, MemoryCategory category)
     : buffer_(memory, slots * Arena::aligned(slot_bytes), category),
       slots_(slots),
+      taken_(static_cast<std::size_t>(slots)),
       arenas_(new Arena[static_cast<std::size_t>(slots)]) {
-  DROVER_CHECK(slots >= 1 && slots <= kMaxSlots, slots, " slots");
+  DROVER_CHECK(slots >= 1, slots, " slots");
   const std::int64_t size = Arena::aligned(slot_bytes);
   for (int i = 0; i < slots; ++i) {
     void* start = buffer_.data() == nullptr ? nullptr : static_cast<std::byte*>(buffer_.data()) + i * size;

@@ -10,6 +10,7 @@
 #include <initializer_list>
 #include <memory>
 #include <string_view>
+#include <vector>
 
 #include "core/tensor.h"
 
@@ -178,10 +179,9 @@ class SlotPool {
   void release(Arena* slot);
 
  private:
-  static constexpr int kMaxSlots = 1024;
   Buffer buffer_;
   int slots_ = 0, in_use_ = 0, most_in_use_ = 0;
-  std::array<bool, kMaxSlots> taken_{};
+  std::vector<bool> taken_;
   std::unique_ptr<Arena[]> arenas_;
 };
 

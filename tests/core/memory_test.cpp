@@ -32,3 +32,16 @@ TEST_CASE("without memory left a buffer says what it wanted and what is in use, 
   CHECK(memory.ledger().current(MemoryCategory::scratch) == 0);
   CHECK(memory.ledger().buffers_made() == 1);
 }
+
+TEST_CASE("a pool has as many slots as were asked for and hands out the lowest free one") {
+  ShapeMemory memory;
+  SlotPool pool(memory, 5000, 8, MemoryCategory::saved);
+  std::vector<Arena*> slots;
+  for (int i = 0; i < 5000; ++i) slots.push_back(pool.acquire());
+  CHECK(pool.most_in_use() == 5000);
+  CHECK_THROWS_WITH(pool.acquire(), Catch::Contains("all 5000 slots are in use"));
+  pool.release(slots[4000]);
+  pool.release(slots[17]);
+  CHECK(pool.acquire() == slots[17]);
+  CHECK(pool.acquire() == slots[4000]);
+}
