@@ -58,7 +58,7 @@ class MpiComm final : public Communicator {
   template <class... Call>
   Pending start(const Exec& exec, const Call&... call);
   template <class... Call>
-  MpiCollective& launch(const Call&... call);
+  MpiCollective& launch(const Exec* exec, const Call&... call);
   Pending message(const Exec& exec, const Tensor& x, int peer, MpiTransfer::Way way);
   void check_usable() const;
   // Blocks until happened(); after the deadline nothing moves any more and CommError says in what this rank
@@ -110,8 +110,9 @@ void MpiComm::check_usable() const {
   }
 }
 
+// Submitted is last: from there on any thread of this process that waits may read the operation.
 template <class... Call>
-MpiCollective& MpiComm::launch(const Call&... call) {
+MpiCollective& MpiComm::launch(const Exec* exec, const Call&... call) {
   check_usable();
   MpiCollective* operation = free_slot(collective_slots_);
   if (operation == nullptr) {
@@ -119,6 +120,8 @@ MpiCollective& MpiComm::launch(const Call&... call) {
     operation = collective_slots_.back().get();
   }
   operation->call.set(call...);
+  operation->exec.reset();
+  if (exec != nullptr) operation->exec.emplace(*exec);
   operation->in_use = true;
   operation->sequence = collectives_++;
   if (channel_ == nullptr) {
@@ -131,9 +134,7 @@ MpiCollective& MpiComm::launch(const Call&... call) {
 
 template <class... Call>
 Pending MpiComm::start(const Exec& exec, const Call&... call) {
-  MpiCollective& operation = launch(call...);
-  operation.exec.emplace(exec);
-  return Pending(&operation);
+  return Pending(&launch(&exec, call...));
 }
 
 template <class Happened, class Describe>
@@ -221,7 +222,7 @@ void MpiComm::complete(MpiMessage& message, const Exec& waiting) {
 std::unique_ptr<Communicator> MpiComm::split(int color, int key, std::string name) {
   // Every rank is on its way here before MPI's own blocking split, which would keep the progress thread from
   // what they still do.
-  MpiCollective& arrival = launch(Verb::split);
+  MpiCollective& arrival = launch(nullptr, Verb::split);
   complete(arrival, nullptr);
   arrival.release();
   Context context = shared_.engine.split_context(*context_, color, key, path_);

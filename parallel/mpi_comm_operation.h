@@ -28,7 +28,7 @@ class MpiCollective final : public Operation {
   void release() noexcept override { in_use = false; }
 
   CollectiveCall call;
-  std::optional<Exec> exec;  // what it was started with
+  std::optional<Exec> exec;  // what it was started with; split: nothing
   std::int64_t sequence = 0;
   bool in_use = false;
   MpiJob job;
