@@ -182,8 +182,9 @@ Timeline timeline_of(const ScheduleOptions& o, int run_length, int rank) {
   return {};
 }
 
-// Numbers of stages and actions stay far from an int's limit.
+// Numbers of stages and, of all ranks together, of actions and hand-overs stay within an int.
 constexpr int kMost = 1 << 20;
+constexpr std::int64_t kMostStageMicrobatches = 1 << 29;
 
 void check_size(std::string_view key, int value) {
   if (value < 1 || value > kMost) throw usage_error(key, " is ", value, "; it must be from 1 to ", kMost);
@@ -197,6 +198,11 @@ void check_sizes(const ScheduleOptions& o) {
   if (o.ranks > kMost / o.chunks)
     throw usage_error("parallel.pipeline x parallel.virtual_stages is ", o.ranks, " x ", o.chunks,
                       "; use no more stages than the model has blocks");
+  if (std::int64_t{o.ranks} * o.chunks > kMostStageMicrobatches / o.microbatches)
+    throw usage_error("a step has ", o.microbatches, " microbatches on ", std::int64_t{o.ranks} * o.chunks,
+                      " stages (parallel.pipeline x parallel.virtual_stages), together more than ",
+                      kMostStageMicrobatches,
+                      "; use fewer stages, more train.microbatch_sequences or fewer train.batch_tokens");
 }
 
 void check_chunks(const ScheduleOptions& o) {

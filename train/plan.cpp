@@ -1,5 +1,6 @@
 // From the configuration to the values the parts want: steps, phases, sources.
 #include <algorithm>
+#include <climits>
 
 #include "data/assignment.h"
 #include "data/token_store.h"
@@ -166,7 +167,8 @@ ScheduleOptions schedule_options(const ParallelConfig& parallel) {
 PipelineSchedule schedule_of(const Config& config, FileSystem& files, std::int64_t microbatches) {
   constexpr std::int64_t kMostScheduleBytes = 64 << 20;
   ScheduleOptions options = schedule_options(config.parallel);
-  options.microbatches = static_cast<int>(microbatches);
+  options.microbatches =
+      static_cast<int>(std::min<std::int64_t>(microbatches, INT_MAX));  // refused above 2^20
   if (!options.csv_path.empty()) options.csv = read_text(files, options.csv_path, kMostScheduleBytes);
   return make_schedule(options);
 }

@@ -251,6 +251,7 @@ TEST_CASE("what a schedule cannot do is refused with the key and legal values") 
   CHECK(contains(refusal({.ranks = 0}), "parallel.pipeline is 0"));
   CHECK(contains(refusal({.microbatches = 0}), "microbatches of a step is 0"));
   CHECK(contains(refusal({.ranks = 1 << 20, .chunks = 1 << 20}), "parallel.virtual_stages"));
+  CHECK(contains(refusal({.ranks = 1 << 10, .microbatches = 1 << 20}), "microbatches on 1024 stages"));
   CHECK(contains(refusal({.schedule = Schedule::csv}), "parallel.schedule_file"));
   CHECK_THROWS_AS(schedule_named("2f2b"), Error);
   for (Schedule schedule : kNamed)
