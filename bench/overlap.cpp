@@ -108,8 +108,10 @@ int main(int count, char** arguments) {
   using namespace drover;
   const std::chrono::microseconds delay(1000 * value_of(count, arguments, "--delay_ms=", 2));
   const int steps = static_cast<int>(value_of(count, arguments, "--steps=", 5));
+  compare("DP ZeRO-1", {.shard = 2, .zero = 1}, delay, steps);
   compare("DP ZeRO-2", {.shard = 2}, delay, steps);
   compare("DP ZeRO-3", {.shard = 2, .zero = 3}, delay, steps);
+  compare("DP copies", {.replicate = 2}, delay, steps);
   compare("TP", {.tensor = 2}, delay, steps);
   compare("PP zb-h1", {.pipeline = 2, .schedule = "zb-h1"}, delay, steps);
   compare("CP", {.context = 2}, delay, steps);

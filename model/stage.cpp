@@ -43,8 +43,12 @@ LlamaStage::LlamaStage(Memory& memory, const StageOptions& options, const StageS
   }
 }
 
-void LlamaStage::begin_step(const Exec& exec, std::span<const Microbatch> microbatches) {
+void LlamaStage::begin_step(const Exec& exec, std::span<const Microbatch> microbatches, int weight_runs) {
   microbatches_ = microbatches;
+  const bool adds_to_table = options_.part.first() || (tied() && options_.part.last());
+  if (adds_to_table) groups_.expect_runs(index_.embedding, weight_runs);
+  for (std::int64_t l = 0; l < blocks(); ++l) groups_.expect_runs(block_group(l), weight_runs);
+  if (options_.part.last()) groups_.expect_runs(index_.head, weight_runs);
   ops::fill(exec, {.out = loss_, .value = 0});
 }
 
@@ -369,17 +373,19 @@ void run_shapes(const Exec& exec, const MeasureStage& measure, ParameterGroups& 
   const Tensor edge = Tensor::of(nullptr, measure.options.compute,
                                  {n / measure.tensor_ranks, measure.options.model.hidden_size});
   const HandOver hand_over{.in = edge, .out = edge};
+  const bool splits = measure.slots.weight > 0;
   groups.begin_step(exec);
-  stage.begin_step(exec, {&batch, 1});
+  stage.begin_step(exec, {&batch, 1}, (measure.fused ? 1 : 0) + (splits ? 1 : 0));
   if (measure.fused) {
     stage.forward(exec, 0, hand_over, RunPart::last);
     stage.backward(exec, 0, hand_over, RunPart::last);
   }
-  if (measure.slots.weight > 0) {
+  if (splits) {
     stage.forward(exec, 0, hand_over, RunPart::last);
     stage.backward_input(exec, 0, hand_over, RunPart::last);
     stage.backward_weight(exec, 0, RunPart::last);
   }
+  groups.finish_gradients(exec);
   stage.evaluate(exec, batch, hand_over);
 }
 
@@ -400,7 +406,7 @@ StageSizes measure_stage(const MeasureStage& measure, Backend& real,
                          {.layouts = group_layouts(options.model, table, {&options.part, 1},
                                                    {.tensor_ranks = measure.tensor_ranks}),
                           .compute = options.compute,
-                          .zero = Zero::one});  // nothing is reduced on shapes
+                          .zero = Zero::one});
   const StageSizes endless{.slots = {.saved = 1, .weight = measure.slots.weight > 0 ? 1 : 0},
                            .saved_bytes = kEndless,
                            .weight_bytes = kEndless};

@@ -43,8 +43,9 @@ class LlamaStage final : public Stage {
   LlamaStage(Memory& memory, const StageOptions& options, const StageSizes& sizes,
              std::span<const int> group_numbers, ParameterGroups& groups, Regions& regions);
 
-  // The batch (borrowed) that microbatch numbers refer to from now on; the loss starts from zero.
-  void begin_step(const Exec& exec, std::span<const Microbatch> microbatches);
+  // The batch (borrowed) that microbatch numbers refer to from now on, and how many runs of weight gradients it makes
+  // (weight_runs, 0 without backward); the loss starts from zero. After ParameterGroups::begin_step.
+  void begin_step(const Exec& exec, std::span<const Microbatch> microbatches, int weight_runs);
   std::int64_t hand_over_tokens(int microbatch) const override {
     return regions_.tensor.shard_tokens(microbatches_[static_cast<std::size_t>(microbatch)].size());
   }

@@ -142,11 +142,15 @@ void ParameterGroups::end_run(const Exec& exec, RunKind run) {
 }
 
 void ParameterGroups::begin_step(const Exec&) {
-  for (State& s : states_) s.reduced_once = false;
+  for (State& s : states_) {
+    s.runs_left = 0;
+    s.reduced_once = false;
+  }
 }
 
 Tensor ParameterGroups::gradients(const Exec& exec, int group) {
   State& s = state(group);
+  DROVER_CHECK(s.runs_left > 0, "gradients of ", layout(group).name, " after the last run of the step");
   if (!s.reducing.done()) collect_reduction(exec, group);
   if (s.gradients_slot < 0) {
     s.gradients_slot = take_gradients_slot(exec, group);
@@ -177,7 +181,17 @@ int ParameterGroups::take_gradients_slot(const Exec& exec, int group) {
 }
 
 void ParameterGroups::gradients_ready(const Exec& exec, int group) {
-  if (!keeps_gradients()) reduce(exec, group);
+  State& s = state(group);
+  const bool last = s.runs_left == 1;
+  if (last || !keeps_gradients()) reduce(exec, group);
+  --s.runs_left;
+  if (last) collect_complete(exec, group);
+}
+
+// The reductions that were the last of their groups, but for the one that has just started.
+void ParameterGroups::collect_complete(const Exec& exec, int except) {
+  for (int g = count() - 1; g >= 0; --g)
+    if (g != except && state(g).runs_left == 0 && !state(g).reducing.done()) collect_reduction(exec, g);
 }
 
 void ParameterGroups::reduce(const Exec& exec, int group) {
@@ -202,17 +216,22 @@ void ParameterGroups::collect_reduction(const Exec& exec, int group) {
   s.reduced_once = true;
   slot.owner = -1;
   s.gradients_slot = -1;
+  if (s.runs_left == 0) sum_replicas(exec, group);
+}
+
+void ParameterGroups::sum_replicas(const Exec& exec, int group) {
+  if (replicate_.size() > 1 && injects(exec.faults, Fault::gradient_not_summed_over_replicas)) return;
+  state(group).replicating = replicate_.all_reduce(exec, {.x = state(group).shard.gradient});
 }
 
 void ParameterGroups::finish_gradients(const Exec& exec) {
-  for (int g = count() - 1; g >= 0; --g) {
-    if (keeps_gradients()) reduce(exec, g);
-    if (!state(g).reducing.done()) collect_reduction(exec, g);
-    DROVER_CHECK(state(g).reduced_once, "no gradient of ", layout(g).name, " in this step");
+  collect_complete(exec, -1);
+  for (int g = 0; g < count(); ++g) {
+    State& s = state(g);
+    DROVER_CHECK(s.runs_left == 0 && s.reduced_once, "gradients of ", layout(g).name,
+                 " are not complete: ", s.runs_left, " runs are left");
+    s.replicating.wait(exec);
   }
-  if (replicate_.size() > 1 && injects(exec.faults, Fault::gradient_not_summed_over_replicas)) return;
-  for (State& s : states_) s.reducing = replicate_.all_reduce(exec, {.x = s.shard.gradient});
-  for (State& s : states_) s.reducing.wait(exec);
 }
 
 void ParameterGroups::weights_updated(const Exec& exec) {

@@ -10,14 +10,16 @@
 //   groups.gradients_ready(exec, l);                 // starts to reduce it, as the policy says
 //
 // Policies (ZeRO, Rajbhandari et al. 2020; ZeRO-2 is Llama 3's choice):
-//   ZeRO-1  gathers once per step; accumulates full gradients; reduce-scatters once per step
+//   ZeRO-1  gathers once per step; accumulates full gradients; reduce-scatters once per step, after the last run
 //   ZeRO-2  gathers once per step; reduce-scatters after the last weight gradient of each run into a shard
 //           accumulator
 //   ZeRO-3  as ZeRO-2; gathers at the first use in a run of forwards, of input gradients or of weight gradients, and
 //           releases at the last use of the last run that goes on
 // A run is a sequence of consecutive actions of one kind of one stage (parallel/schedule.h); without a pipeline it is
-// one microbatch. gradients_ready ends one of weight gradients. Every rank of the group issues the same verbs in the
-// same order, empty microbatches included.
+// one microbatch. gradients_ready ends one of weight gradients. After a group's last run of a step its shard is summed
+// over the replicate axis as soon as the group's own reduction is complete, which is asked for when the next group's
+// starts. So both travel under the backward of the groups before. Every rank of the group and of the replicate axis
+// issues the same verbs in the same order, empty microbatches included.
 //
 // Memory per rank, P parameters over S shards, c and m bytes of compute and master dtype: masters and moments
 // 3 P m / S; working weights P c (ZeRO-3: P c / S, embedding, head and `gathered_at_once` blocks); full gradients
@@ -84,6 +86,10 @@ class ParameterGroups {
   // At the end of a run whose last action may have used no weights: releases what stayed for it.
   void end_run(const Exec& exec, RunKind run);
 
+  // Before the first microbatch of a step: gradients start from zero, and no runs are expected.
+  void begin_step(const Exec& exec);
+  // So many more gradients_ready of this group will come in the step. At least one for every group.
+  void expect_runs(int group, int runs) { state(group).runs_left += runs; }
   // The flat full gradient [size], master dtype: add to it. Valid until gradients_ready.
   Tensor gradients(const Exec& exec, int group);
   void gradients_ready(const Exec& exec, int group);
@@ -91,8 +97,6 @@ class ParameterGroups {
   // ranks when it returns.
   void finish_gradients(const Exec& exec);
 
-  // Before the first microbatch of a step: gradients start from zero.
-  void begin_step(const Exec& exec);
   // After the optimizer wrote `working`: gathered copies are out of date. Not inside a run.
   void weights_updated(const Exec& exec);
 
@@ -108,9 +112,11 @@ class ParameterGroups {
     int weights_slot = -1, gradients_slot = -1;
     std::bitset<kRunKinds> runs;  // that the gathered weights stay for
     bool gathered = false;        // complete and up to date
+    int runs_left = 0;            // of weight gradients in this step
     bool reduced_once = false;    // the shard's gradient holds a sum already
     std::int64_t reduction = 0;   // when its reduction was started
-    Pending gathering, reducing;
+    // reducing: over the group, into the full gradient's own slice; replicating: the shard's sum over replicas
+    Pending gathering, reducing, replicating;
   };
   struct Pool {
     std::vector<Slot> weights, gradients;
@@ -130,8 +136,10 @@ class ParameterGroups {
   Tensor own_slice(int group, const Tensor& flat) const;
   int take_weights_slot(int group);
   int take_gradients_slot(const Exec& exec, int group);
-  void collect_reduction(const Exec& exec, int group);
   void reduce(const Exec& exec, int group);
+  void collect_reduction(const Exec& exec, int group);
+  void collect_complete(const Exec& exec, int except);
+  void sum_replicas(const Exec& exec, int group);
 
   Communicator& group_;
   Communicator& replicate_;

@@ -123,6 +123,14 @@ std::vector<std::uint8_t> run_ends(const Timeline& timeline, int run_length) {
   return ends;
 }
 
+int weight_runs(const Timeline& timeline, int run_length, int chunk) {
+  const std::vector<std::uint8_t> ends = run_ends(timeline, run_length);
+  int runs = 0;
+  for (std::size_t i = 0; i < timeline.size(); ++i)
+    if (ends[i] != 0 && timeline[i].makes_weight_gradient() && timeline[i].chunk == chunk) ++runs;
+  return runs;
+}
+
 int longest_run(const Timeline& timeline, int run_length) {
   const std::vector<std::uint8_t> ends = run_ends(timeline, run_length);
   int longest = 0, length = 0;

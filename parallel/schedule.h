@@ -139,6 +139,8 @@ SlotCount count_slots(const Timeline& timeline, int chunk = 0);
 // ends[i] is 1 where action i is the last of its run. There a chunk's gradients are reduced, where the run is of weight
 // gradients (ZeRO-2 and 3), and its weights released, where no run of another kind still uses them (ZeRO-3).
 std::vector<std::uint8_t> run_ends(const Timeline& timeline, int run_length);
+// How many runs of weight gradients a chunk has: so often its gradients are ready in a step.
+int weight_runs(const Timeline& timeline, int run_length, int chunk);
 // Microbatches in the longest run of weight gradients; 0 when there is no backward.
 int longest_run(const Timeline& timeline, int run_length);
 

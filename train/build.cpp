@@ -177,11 +177,15 @@ PipelineNeeds needs_of(std::span<const PipelineSchedule> schedules, const Traini
 
 std::vector<StepProgram> programs_for(std::span<const PipelineSchedule> schedules, int rank) {
   std::vector<StepProgram> programs;
-  for (const PipelineSchedule& schedule : schedules)
-    programs.push_back(
-        {.microbatches = schedule.microbatches,
-         .steps = program_of(schedule, rank),
-         .run_ends = run_ends(schedule.timelines[static_cast<std::size_t>(rank)], schedule.run_length)});
+  for (const PipelineSchedule& schedule : schedules) {
+    const Timeline& timeline = schedule.timelines[static_cast<std::size_t>(rank)];
+    StepProgram& program =
+        programs.emplace_back(StepProgram{.microbatches = schedule.microbatches,
+                                          .steps = program_of(schedule, rank),
+                                          .run_ends = run_ends(timeline, schedule.run_length)});
+    for (int chunk = 0; chunk < schedule.placement.chunks(); ++chunk)
+      program.weight_runs.push_back(weight_runs(timeline, schedule.run_length, chunk));
+  }
   return programs;
 }
 

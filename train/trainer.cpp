@@ -28,7 +28,8 @@ void Trainer::run_microbatches(const StepBatch& batch) {
   });
   DROVER_CHECK(program != t_.programs.end(), "no program for ", batch.microbatches.size(), " microbatches");
   t_.groups->begin_step(exec_);
-  for (const auto& stage : t_.stages) stage->begin_step(exec_, batch.microbatches);
+  for (std::size_t chunk = 0; chunk < t_.stages.size(); ++chunk)
+    t_.stages[chunk]->begin_step(exec_, batch.microbatches, program->weight_runs[chunk]);
   t_.pipeline->run(exec_, program->steps, program->run_ends);
   t_.groups->finish_gradients(exec_);
   t_.shared_gradients->sum(exec_);
@@ -96,7 +97,7 @@ std::optional<double> Trainer::evaluate(FunctionRef<bool()> stop) {
   const Tensor numbers = float_numbers();  // loss, targets, stop
   double* mine = numbers.as<double>();
   double targets = 0;
-  for (const auto& stage : t_.stages) stage->begin_step(exec_, {});
+  for (const auto& stage : t_.stages) stage->begin_step(exec_, {}, 0);
   for (std::int64_t i = 0; i < t_.holdout->microbatches(); ++i) {
     const Microbatch& batch = t_.holdout->microbatch(i);
     if (counts_tokens()) targets += static_cast<double>(batch.valid_targets);

@@ -33,6 +33,7 @@ struct StepProgram {
   std::int64_t microbatches = 0;
   PipelineProgram steps;
   std::vector<std::uint8_t> run_ends;  // by compute step
+  std::vector<int> weight_runs;        // by chunk
 };
 
 // Members are in order of construction; later ones refer to earlier ones.

@@ -103,14 +103,14 @@ class ModelRig {
   double run() {
     groups_.weights_updated(exec());
     groups_.begin_step(exec());
-    stage_.begin_step(exec(), batch_);
+    stage_.begin_step(exec(), batch_, weight_runs(timeline(), schedule_.run_length, 0));
     pipeline_.run(exec(), program_of(schedule_, 0), run_ends(timeline(), schedule_.run_length));
     groups_.finish_gradients(exec());
     return *stage_.loss().as<double>();
   }
   double evaluate() {
     groups_.weights_updated(exec());
-    stage_.begin_step(exec(), batch_);
+    stage_.begin_step(exec(), batch_, 0);
     for (const Microbatch& batch : batch_) stage_.evaluate(exec(), batch, {});
     return *stage_.loss().as<double>();
   }
