@@ -83,11 +83,11 @@ void Attention::forward(const Exec& exec, const AttentionWeights& weights, const
 }
 
 void Attention::backward_attention(const Exec& exec, const Sequence& sequence, const AttentionSaved& saved,
-                                   const Tensor& dout, const Tensor& dqkv) const {
+                                   ContextRegion::Gathering& gathering, const Tensor& dout,
+                                   const Tensor& dqkv) const {
   const Heads h = heads(saved.qkv), dh = heads(dqkv);
   const int groups = regions_.context.groups(dims_.kv_heads);
   const std::int64_t kv_heads = dims_.kv_heads / groups, keys = sequence.tokens() * regions_.context.size();
-  auto gathering = regions_.context.start_gather(exec, h.k, h.v);
   std::array<ContextRegion::Scattering, ContextRegion::kMostGroups> scattering;
   for (int group = 0; group < groups; ++group) {
     const auto [k, v] = regions_.context.finish_gather(exec, gathering, group, sequence.keys);
@@ -115,17 +115,20 @@ void Attention::backward_attention(const Exec& exec, const Sequence& sequence, c
   }
 }
 
+// Keys and values are saved: they travel while the gradient of attention's output is computed.
 void Attention::backward_input(const Exec& exec, const AttentionWeights& weights, const Sequence& sequence,
                                const AttentionSaved& saved, const Tensor& dy, const Gradients& gradients,
                                const Tensor& dx, FunctionRef<void()> meanwhile) const {
   {
     Arena::Scope scope(exec.scratch);
     const std::int64_t tokens = sequence.tokens();
+    const Heads saved_heads = heads(saved.qkv);
+    auto gathering = regions_.context.start_gather(exec, saved_heads.k, saved_heads.v);
     const Tensor dout = exec.scratch.take(dims_.compute, {tokens, dims_.attention_cols()});
     regions_.tensor.gather_matmul(
         exec,
         {.product = Product::nn, .shard = dy, .weight = weights.out, .full = gradients.dy, .out = dout});
-    backward_attention(exec, sequence, saved, dout.view({tokens, dims_.heads, dims_.head_size}),
+    backward_attention(exec, sequence, saved, gathering, dout.view({tokens, dims_.heads, dims_.head_size}),
                        gradients.dqkv);
   }
   regions_.tensor.matmul_scatter(

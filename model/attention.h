@@ -63,8 +63,8 @@ class Attention {
   void rotate(const Exec&, const Sequence&, const Tensor& in, const Tensor& out, Rotation) const;
   ContextRegion::Gathering project(const Exec&, const AttentionWeights&, const Sequence&, const Tensor& x,
                                    const Tensor& qkv) const;
-  void backward_attention(const Exec&, const Sequence&, const AttentionSaved&, const Tensor& dout,
-                          const Tensor& dqkv) const;
+  void backward_attention(const Exec&, const Sequence&, const AttentionSaved&, ContextRegion::Gathering&,
+                          const Tensor& dout, const Tensor& dqkv) const;
 
   BlockDims dims_;
   const RopeTable& rope_;

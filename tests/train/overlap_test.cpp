@@ -70,4 +70,10 @@ TEST_CASE("all shards but the last two are summed over replicas under backward, 
                 kGradients) == kGroups - 2);
 }
 
+TEST_CASE("keys and values are collected under the products before attention, forward and backward") {
+  const std::vector<Span> spans = spans_of_step(config_of({.context = 2, .shard = 1}));
+  constexpr int kHeadGroups = 2;  // of kv heads
+  CHECK(under(spans, "all_gather", {Work::input_products}) == kBlocks * kMicrobatches * kHeadGroups);
+}
+
 }  // namespace drover::testing
