@@ -65,10 +65,17 @@ double Holdout::bits_per_byte(double loss) const {
 }
 
 // Row numbers go round the ranks, microbatch by microbatch.
+std::int64_t Holdout::first_row(std::int64_t i) const {
+  return (i * options_.data_ranks + options_.data_rank) * options_.microbatch_sequences;
+}
+
+std::int64_t Holdout::rows_of(std::int64_t i) const {
+  return std::clamp<std::int64_t>(rows_ - first_row(i), 0, options_.microbatch_sequences);
+}
+
 const Microbatch& Holdout::microbatch(std::int64_t i) {
   DROVER_CHECK(i >= 0 && i < microbatches_, "microbatch ", i, " of ", microbatches_);
-  const std::int64_t first = (i * options_.data_ranks + options_.data_rank) * options_.microbatch_sequences;
-  const std::int64_t last = std::min(first + options_.microbatch_sequences, rows_);
+  const std::int64_t first = first_row(i), last = first + rows_of(i);
   buffer_.clear();
   for (std::int64_t row = first; row < last; ++row) append_row(row * source_rows_ / rows_);
   batch_ = buffer_.finish_microbatch();

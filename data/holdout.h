@@ -30,10 +30,9 @@ class Holdout {
   Holdout(Memory& memory, const TokenSource& source, const HoldoutOptions& options);
 
   std::int64_t rows() const { return rows_; }  // of all ranks
-  std::int64_t max_microbatch_tokens() const {
-    return microbatch_rows_ * options_.sequence_length / options_.context.ranks;
-  }
+  std::int64_t max_microbatch_tokens() const { return microbatch_rows_ * row_tokens(); }
   std::int64_t microbatches() const { return microbatches_; }  // the same on every rank; some may be empty
+  std::int64_t microbatch_tokens(std::int64_t i) const { return rows_of(i) * row_tokens(); }
   // The i-th of this rank. Valid until the next call.
   const Microbatch& microbatch(std::int64_t i);
 
@@ -44,6 +43,9 @@ class Holdout {
   double bits_per_byte(double loss) const;
 
  private:
+  std::int64_t row_tokens() const { return options_.sequence_length / options_.context.ranks; }
+  std::int64_t first_row(std::int64_t i) const;
+  std::int64_t rows_of(std::int64_t i) const;
   void append_row(std::int64_t source_row);
   void append_pieces(std::int64_t begin, std::int64_t end);
 

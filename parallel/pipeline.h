@@ -6,7 +6,6 @@
 #include <span>
 #include <vector>
 
-#include "core/function_ref.h"
 #include "core/memory.h"
 #include "parallel/communicator.h"
 #include "parallel/schedule_program.h"
@@ -40,21 +39,18 @@ class Stage {
 class PipelineExecutor {
  public:
   struct Options {
-    int buffers = 0;          // the most a program names, at least 2 for `evaluate` of more than one stage
+    int buffers = 0;          // the most a program names
     std::int64_t tokens = 0;  // S of the largest microbatch
     std::int64_t hidden = 0;  // D
     DType compute = DType::float32;
   };
-  // `stages`: of this rank, by chunk. They and `pipeline` (Connections::pipeline) outlive this. One thread uses it;
-  // nothing allocates after construction.
-  PipelineExecutor(Memory& memory, Communicator& pipeline, const Options& options,
-                   std::vector<Stage*> stages);
+  // `pipeline` (Connections::pipeline) outlives this. One thread uses it; nothing allocates after construction.
+  PipelineExecutor(Memory& memory, Communicator& pipeline, const Options& options);
 
-  // One step. ends[i]: whether the program's i-th compute ends a run (run_ends).
-  void run(const Exec& exec, const PipelineProgram& program, std::span<const std::uint8_t> ends);
-  // One microbatch of S tokens through all stages in order: verb(chunk, activations) for those of this rank.
-  void evaluate(const Exec& exec, const Placement& placement, std::int64_t tokens,
-                FunctionRef<void(int chunk, const HandOver& activations)> verb);
+  // One step, or one turn of evaluation. `stages`: of this rank, by chunk. ends[i]: whether the program's i-th compute
+  // ends a run (run_ends).
+  void run(const Exec& exec, const PipelineProgram& program, std::span<const std::uint8_t> ends,
+           std::span<Stage* const> stages);
 
  private:
   Tensor buffer(int number, std::int64_t tokens) const;
@@ -62,12 +58,11 @@ class PipelineExecutor {
   void wait(const Exec& exec, int buffer) {
     if (buffer >= 0) pending(buffer).wait(exec);
   }
-  void compute(const Exec& exec, const ProgramStep& step, RunPart part_of_run);
-  void start_message(const Exec& exec, const ProgramStep& step);
+  void compute(const Exec& exec, const ProgramStep& step, Stage& stage, RunPart part_of_run);
+  void start_message(const Exec& exec, const ProgramStep& step, std::int64_t tokens);
 
   Communicator& pipeline_;
   Options options_;
-  std::vector<Stage*> stages_;
   Buffer memory_;
   std::vector<Pending> pending_;  // by buffer
 };

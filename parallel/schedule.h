@@ -124,7 +124,7 @@ PipelineSchedule make_schedule(const ScheduleOptions& options);
 // What it refuses, as far as that needs neither the number of microbatches nor the CSV.
 void check_schedule(const ScheduleOptions& options);
 
-// The same order without the backward actions: evaluation.
+// The same order without the backward actions: for evaluation.
 PipelineSchedule forward_of(const PipelineSchedule& schedule);
 
 // The most microbatches of a chunk in flight at once: `saved`, from forward to the weight gradient (which reads

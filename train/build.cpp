@@ -167,26 +167,28 @@ void add_needs(const PipelineSchedule& schedule, const Training& t, PipelineNeed
 
 // For any of the schedules; more microbatches do not always need more.
 PipelineNeeds needs_of(std::span<const PipelineSchedule> schedules, const Training& t) {
-  PipelineNeeds needs{.slots = std::vector<SlotCount>(t.parts.size()),
-                      .buffers = t.placement.stages() > 1 ? 2 : 0};
+  PipelineNeeds needs{.slots = std::vector<SlotCount>(t.parts.size()), .buffers = t.evaluation.steps.buffers};
   for (const PipelineSchedule& schedule : schedules) add_needs(schedule, t, needs);
   for (const StepProgram& program : t.programs)
     needs.buffers = std::max(needs.buffers, program.steps.buffers);
   return needs;
 }
 
-std::vector<StepProgram> programs_for(std::span<const PipelineSchedule> schedules, int rank) {
-  std::vector<StepProgram> programs;
-  for (const PipelineSchedule& schedule : schedules) {
-    const Timeline& timeline = schedule.timelines[static_cast<std::size_t>(rank)];
-    StepProgram& program =
-        programs.emplace_back(StepProgram{.microbatches = schedule.microbatches,
-                                          .steps = program_of(schedule, rank),
-                                          .run_ends = run_ends(timeline, schedule.run_length)});
-    for (int chunk = 0; chunk < schedule.placement.chunks(); ++chunk)
-      program.weight_runs.push_back(weight_runs(timeline, schedule.run_length, chunk));
-  }
-  return programs;
+StepProgram step_program(const PipelineSchedule& schedule, int rank) {
+  const Timeline& timeline = schedule.timelines[static_cast<std::size_t>(rank)];
+  StepProgram program{.microbatches = schedule.microbatches,
+                      .steps = program_of(schedule, rank),
+                      .run_ends = run_ends(timeline, schedule.run_length)};
+  for (int chunk = 0; chunk < schedule.placement.chunks(); ++chunk)
+    program.weight_runs.push_back(weight_runs(timeline, schedule.run_length, chunk));
+  return program;
+}
+
+void add_programs(Training& t, std::span<const PipelineSchedule> schedules) {
+  for (const PipelineSchedule& schedule : schedules)
+    t.programs.push_back(step_program(schedule, t.at.pipeline));
+  // The hold-out's microbatches pass by turns of as many as a step has.
+  if (t.holdout) t.evaluation = step_program(forward_of(schedules.front()), t.at.pipeline);
 }
 
 void add_groups(Training& t, const Platform& platform, const PipelineNeeds& needs) {
@@ -232,14 +234,18 @@ void add_stages(Training& t, const Platform& platform, const PipelineNeeds& need
   t.scratch = Arena(t.scratch_buffer, device.device());
 }
 
-// What the pipeline drives, by chunk.
-std::vector<Stage*> driven_stages(Training& t, Trace* trace) {
-  std::vector<Stage*> stages;
-  for (const auto& stage : t.stages)
-    stages.push_back(trace == nullptr
-                         ? static_cast<Stage*>(stage.get())
+// What the pipeline drives.
+void add_driven(Training& t, Trace* trace) {
+  for (const auto& stage : t.stages) {
+    t.driven.push_back(
+        trace == nullptr ? static_cast<Stage*>(stage.get())
                          : t.traced_stages.emplace_back(std::make_unique<TracedStage>(*stage, *trace)).get());
-  return stages;
+    if (t.holdout)
+      t.evaluated.push_back(
+          t.evaluated_stages
+              .emplace_back(std::make_unique<EvaluatedStage>(*stage, *t.holdout, t.regions->tensor))
+              .get());
+  }
 }
 
 void add_pipeline(Training& t, const Platform& platform, const PipelineNeeds& needs, const Fed& fed) {
@@ -249,17 +255,17 @@ void add_pipeline(Training& t, const Platform& platform, const PipelineNeeds& ne
       PipelineExecutor::Options{.buffers = needs.buffers,
                                 .tokens = t.regions->tensor.shard_tokens(options.max_tokens),
                                 .hidden = t.config.model.hidden_size,
-                                .compute = options.compute},
-      driven_stages(t, platform.trace));
+                                .compute = options.compute});
 }
 
 // The model of this rank and what moves between ranks, with weights drawn from the seed.
 void add_model(Training& t, const Platform& platform, std::span<const PipelineSchedule> schedules,
                const Fed& fed) {
-  t.programs = programs_for(schedules, t.at.pipeline);
+  add_programs(t, schedules);
   const PipelineNeeds needs = needs_of(schedules, t);
   add_groups(t, platform, needs);
   add_stages(t, platform, needs, fed);
+  add_driven(t, platform.trace);
   add_pipeline(t, platform, needs, fed);
   t.numbers_buffer = Buffer(platform.host, 2 * Arena::kAlignment, MemoryCategory::scratch);
   initialise({platform.backend, t.scratch}, t.table, *t.groups,

@@ -30,7 +30,7 @@ void Trainer::run_microbatches(const StepBatch& batch) {
   t_.groups->begin_step(exec_);
   for (std::size_t chunk = 0; chunk < t_.stages.size(); ++chunk)
     t_.stages[chunk]->begin_step(exec_, batch.microbatches, program->weight_runs[chunk]);
-  t_.pipeline->run(exec_, program->steps, program->run_ends);
+  t_.pipeline->run(exec_, program->steps, program->run_ends, t_.driven);
   t_.groups->finish_gradients(exec_);
   t_.shared_gradients->sum(exec_);
 }
@@ -98,13 +98,11 @@ std::optional<double> Trainer::evaluate(FunctionRef<bool()> stop) {
   double* mine = numbers.as<double>();
   double targets = 0;
   for (const auto& stage : t_.stages) stage->begin_step(exec_, {}, 0);
-  for (std::int64_t i = 0; i < t_.holdout->microbatches(); ++i) {
-    const Microbatch& batch = t_.holdout->microbatch(i);
-    if (counts_tokens()) targets += static_cast<double>(batch.valid_targets);
-    t_.pipeline->evaluate(exec_, t_.placement, t_.regions->tensor.shard_tokens(batch.size()),
-                          [&](int chunk, const HandOver& activations) {
-                            t_.stages[static_cast<std::size_t>(chunk)]->evaluate(exec_, batch, activations);
-                          });
+  const StepProgram& turn = t_.evaluation;
+  for (std::int64_t first = 0; first < t_.holdout->microbatches(); first += turn.microbatches) {
+    for (const auto& stage : t_.evaluated_stages) stage->begin(first);
+    t_.pipeline->run(exec_, turn.steps, turn.run_ends, t_.evaluated);
+    if (counts_tokens()) targets += static_cast<double>(t_.evaluated_stages.front()->targets());
     mine[2] = stop() ? 1 : 0;
     if (sum_over_world(numbers.slice(0, 2, 3))[0] > 0) return std::nullopt;
   }

@@ -47,7 +47,8 @@ class Trainer {
   std::int64_t own_attended_pairs() const { return own_attended_pairs_; }
 
   // Mean loss in nats per target over the hold-out rows of the configuration, the same on all ranks. `stop`
-  // says whether this rank was asked to stop: then evaluation ends early on all ranks, with nothing.
+  // says whether this rank was asked to stop: then evaluation ends early on all ranks, with nothing. It is asked once
+  // for as many microbatches as a step has.
   std::optional<double> evaluate(FunctionRef<bool()> stop);
 
   // What a checkpoint holds of this rank: masters and moments of its shards as boxes of logical parameters.

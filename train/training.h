@@ -12,6 +12,7 @@
 #include "parallel/metered_comm.h"
 #include "parallel/shared_gradients.h"
 #include "train/config.h"
+#include "train/evaluated.h"
 #include "train/traced.h"
 
 namespace drover {
@@ -28,7 +29,7 @@ struct Platform {
   Trace* trace = nullptr;            // where operations between ranks and stages are watched; null: nowhere
 };
 
-// What this rank's pipeline does in a step of so many microbatches.
+// What this rank's pipeline does with so many microbatches.
 struct StepProgram {
   std::int64_t microbatches = 0;
   PipelineProgram steps;
@@ -55,10 +56,13 @@ struct Training {
   std::unique_ptr<Regions> regions;
   Buffer scratch_buffer;
   Arena scratch;
-  std::vector<std::unique_ptr<LlamaStage>> stages;          // by chunk
-  std::vector<std::unique_ptr<TracedStage>> traced_stages;  // around them, in a profile
+  std::vector<std::unique_ptr<LlamaStage>> stages;                // by chunk
+  std::vector<std::unique_ptr<TracedStage>> traced_stages;        // around them, in a profile
+  std::vector<std::unique_ptr<EvaluatedStage>> evaluated_stages;  // none without hold-out
+  std::vector<Stage*> driven, evaluated;                          // what the pipeline drives, by chunk
   std::unique_ptr<PipelineExecutor> pipeline;
   std::vector<StepProgram> programs;  // for every number of microbatches that a step can have
+  StepProgram evaluation;             // for a turn of so many of the hold-out's
   Buffer numbers_buffer;              // host memory: the scalars that ranks add up in a step
 };
 

@@ -95,7 +95,7 @@ class ModelRig {
         scratch_(scratch_buffer_),
         regions_{.tensor = TensorRegion(*alone_), .context = ContextRegion(*alone_)},
         stage_(memory_, stage_options(), sizes_, groups_of(options.model, {&part_, 1}), groups_, regions_),
-        pipeline_(memory_, *alone_, {}, {&stage_}) {
+        pipeline_(memory_, *alone_, {}) {
     randomise();
   }
 
@@ -104,7 +104,8 @@ class ModelRig {
     groups_.weights_updated(exec());
     groups_.begin_step(exec());
     stage_.begin_step(exec(), batch_, weight_runs(timeline(), schedule_.run_length, 0));
-    pipeline_.run(exec(), program_of(schedule_, 0), run_ends(timeline(), schedule_.run_length));
+    Stage* const stage = &stage_;
+    pipeline_.run(exec(), program_of(schedule_, 0), run_ends(timeline(), schedule_.run_length), {&stage, 1});
     groups_.finish_gradients(exec());
     return *stage_.loss().as<double>();
   }
