@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <climits>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -107,8 +108,10 @@ void Process::State::start_world() {
 void Process::State::share_cores() {
   const cpu_set_t cores = allowed_cores();
   std::int64_t mine = host_and_cores(cores);
-  std::vector<std::int64_t> all(static_cast<std::size_t>(world->size()));
-  world->all_gather(control, {.in = Tensor::of(&mine, {1}), .out = Tensor::of(all.data(), {world->size()})})
+  // Those that may share cores; where two hosts come together by chance, the whole numbers tell them apart.
+  const auto near = world->split(static_cast<int>(mine & INT_MAX), world->rank(), "cores");
+  std::vector<std::int64_t> all(static_cast<std::size_t>(near->size()));
+  near->all_gather(control, {.in = Tensor::of(&mine, {1}), .out = Tensor::of(all.data(), {near->size()})})
       .join();
   const auto sharing = std::count(all.begin(), all.end(), mine);
   threads = std::max(1, static_cast<int>(CPU_COUNT(&cores) / sharing));

@@ -8,6 +8,7 @@ namespace drover {
 namespace {
 
 constexpr std::int64_t kWholeBytes = 64 << 10;  // that a rank receives
+constexpr std::int64_t kTreeBytes = 4 << 20;    // the same, along the tree, from its run or its parent
 
 // Steele, Lea, Flood 2014 (SplitMix): a bijection of 64 bits that mixes well enough to compare by.
 std::uint64_t mix(std::uint64_t word) {
@@ -215,6 +216,12 @@ bool CollectiveCall::every_rank_sums_all(int size) const {
   return verb_ == Verb::all_reduce && size * in_.bytes() <= kWholeBytes;
 }
 
+bool CollectiveCall::goes_along_tree(int size) const {
+  if (size <= OrderedReduction::kRun) return false;
+  if (verb_ == Verb::all_reduce) return OrderedReduction::kRun * in_.bytes() <= kTreeBytes;
+  return verb_ == Verb::all_gather && out_.bytes() <= kTreeBytes;
+}
+
 ElementRange CollectiveCall::summed_by(int rank, int size) const {
   if (verb_ == Verb::reduce_scatter) return {in_offsets_[rank], in_offsets_[rank + 1]};
   const std::int64_t n = in_.numel();
@@ -276,28 +283,35 @@ void OrderedReduction::run(const Exec& exec, Reduction reduction, std::span<cons
 
 void OrderedReduction::run_piece(const Exec& exec, Reduction reduction, std::span<const Tensor> parts,
                                  const Tensor& out) {
-  const bool widen = out.dtype == DType::bfloat16 && reduction == Reduction::sum;
   for (int run = 0; run < runs_; ++run) {
     const auto members = parts.subspan(run * kRun, std::min<std::size_t>(kRun, parts.size() - run * kRun));
-    Tensor& partial = run_results_[run];
-    partial = Tensor::of(&partials_[run * kPiece], widen ? DType::float32 : out.dtype, {out.numel()});
-    if (widen) {
-      add_widened(exec, members, partial);
-    } else {
-      exec.backend.combine(exec, {.reduction = reduction, .parts = members, .out = partial});
-    }
+    run_results_[run] =
+        Tensor::of(&partials_[run * kPiece], partial_dtype(out.dtype, reduction), {out.numel()});
+    combine_run(exec, reduction, members, run_results_[run]);
   }
-  const Tensor& total = widen ? run_results_[0] : out;
-  exec.backend.combine(exec, {.reduction = reduction, .parts = run_results_, .out = total});
-  if (widen) exec.backend.copy(exec, {.in = total, .out = out});
+  combine_runs(exec, reduction, run_results_, out);
 }
 
 // bfloat16 is rounded once, at the very end, so the runs' sums stay float32.
-void OrderedReduction::add_widened(const Exec& exec, std::span<const Tensor> parts, const Tensor& partial) {
-  for (const Tensor& part : parts) {
-    exec.backend.copy(exec,
-                      {.in = part, .out = partial, .write = &part == &parts[0] ? Write::assign : Write::add});
-  }
+DType OrderedReduction::partial_dtype(DType dtype, Reduction reduction) {
+  return dtype == DType::bfloat16 && reduction == Reduction::sum ? DType::float32 : dtype;
+}
+
+void OrderedReduction::combine_run(const Exec& exec, Reduction reduction, std::span<const Tensor> members,
+                                   const Tensor& partial) {
+  if (members[0].dtype == partial.dtype)
+    return exec.backend.combine(exec, {.reduction = reduction, .parts = members, .out = partial});
+  for (const Tensor& part : members)
+    exec.backend.copy(
+        exec, {.in = part, .out = partial, .write = &part == &members[0] ? Write::assign : Write::add});
+}
+
+void OrderedReduction::combine_runs(const Exec& exec, Reduction reduction, std::span<const Tensor> partials,
+                                    const Tensor& out) {
+  const bool widened = partials[0].dtype != out.dtype;
+  const Tensor& total = widened ? partials[0] : out;
+  exec.backend.combine(exec, {.reduction = reduction, .parts = partials, .out = total});
+  if (widened) exec.backend.copy(exec, {.in = total, .out = out});
 }
 
 }  // namespace drover

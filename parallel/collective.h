@@ -79,6 +79,9 @@ class CollectiveCall {
   // Between processes an all_reduce is one round where every rank sums everything, while that costs less than a
   // second round: that of the sums of pieces, one piece a rank.
   bool every_rank_sums_all(int size) const;
+  // Whether it is small, and the group large enough, to travel by messages along the tree of parallel/run_tree.h: an
+  // all_reduce or an all_gather of more than one run of ranks. Otherwise every rank has messages with every other.
+  bool goes_along_tree(int size) const;
   // The elements of `in` that a rank sums in an all_reduce or a reduce_scatter.
   ElementRange summed_by(int rank, int size) const;
   // "all_reduce float32[1024] sum"
@@ -109,10 +112,17 @@ class OrderedReduction {
   // Equal 1-D tensors; out may be any of the parts.
   void run(const Exec& exec, Reduction reduction, std::span<const Tensor> parts, const Tensor& out);
 
+  // The same in two steps, for groups of more than one run: one run's result, of partial_dtype, and the results of all
+  // runs, which may be overwritten.
+  static DType partial_dtype(DType dtype, Reduction reduction);
+  static void combine_run(const Exec& exec, Reduction reduction, std::span<const Tensor> members,
+                          const Tensor& partial);
+  static void combine_runs(const Exec& exec, Reduction reduction, std::span<const Tensor> partials,
+                           const Tensor& out);
+
  private:
   static constexpr std::int64_t kPiece = 4096;  // elements whose partial results are kept at a time
   void run_piece(const Exec& exec, Reduction reduction, std::span<const Tensor> parts, const Tensor& out);
-  void add_widened(const Exec& exec, std::span<const Tensor> parts, const Tensor& partial);
   int runs_;
   std::vector<double> partials_;  // runs x kPiece elements of up to 8 bytes
   std::vector<Tensor> pieces_, run_results_;

@@ -20,6 +20,7 @@ void MpiCollective::plan(MpiEngine& engine, int rank, int size) {
   rank_ = rank;
   size_ = size;
   reduces_ = gathers_ = false;
+  last_round_ = true;
   job.transfers.clear();
   job.tag = static_cast<int>(sequence % kTags);
   job.has_header = size > 1;
@@ -44,7 +45,6 @@ void MpiCollective::plan(MpiEngine& engine, int rank, int size) {
         break;
     }
   }
-  last_round_ = !gathers_;
 }
 
 void MpiCollective::transfer(Way way, int stage, int peer, const Tensor& tensor) {
@@ -58,6 +58,7 @@ Tensor MpiCollective::piece_of(int rank) const {
 }
 
 void MpiCollective::plan_reduction(MpiEngine& engine) {
+  if (call.goes_along_tree(size_)) return plan_climb(engine);
   const bool reduces_all = call.verb() == Verb::all_reduce;
   reduces_ = !reduces_all || size_ > 1;
   gathers_ = reduces_all && !call.every_rank_sums_all(size_) && size_ > 1;
@@ -73,6 +74,52 @@ void MpiCollective::plan_reduction(MpiEngine& engine) {
     transfer(Way::send, 0, to, piece_of(to));
   }
   parts_[rank_] = piece_of(rank_);
+  last_round_ = !gathers_;
+}
+
+// The first of a run has room for its run's tensors and their sum, rank 0 also for the sums of the other runs.
+void MpiCollective::plan_climb(MpiEngine& engine) {
+  const RunTree tree(rank_, size_);
+  const int members = tree.run_length(), runs = rank_ == 0 ? tree.runs() : tree.first_of_run() ? 1 : 0;
+  const std::int64_t n = call.in().numel();
+  const DType wide = OrderedReduction::partial_dtype(call.dtype(), call.reduction());
+  const std::int64_t part = Arena::aligned(call.in().bytes()), partial = Arena::aligned(n * size_of(wide));
+  if (staging_.bytes() < members * part + runs * partial)
+    staging_ = Buffer(engine.memory(), members * part + runs * partial, MemoryCategory::communication);
+  parts_[0] = flat_piece(call.in(), 0, n);
+  for (int i = 1; i < members; ++i) parts_[i] = staging_.tensor(call.dtype(), {n}, i * part);
+  partials_.resize(runs);
+  for (int i = 0; i < runs; ++i) partials_[i] = staging_.tensor(wide, {n}, members * part + i * partial);
+  next_stage_ = 0;
+  last_round_ = add_hops();
+}
+
+// What can travel before this rank has something to sum; whether that is all.
+bool MpiCollective::add_hops() {
+  const RunTree tree(rank_, size_);
+  int last = RunTree::kToChildren;
+  if (tree.first_of_run() && next_stage_ == RunTree::kToFirstOfRun) last = RunTree::kToFirstOfRun;
+  if (rank_ == 0 && next_stage_ == RunTree::kToRankZero) last = RunTree::kToRankZero;
+  tree.each_hop([&](const RunTree::Hop& hop) {
+    if (hop.stage < next_stage_ || hop.stage > last) return;
+    Tensor what = call.in();
+    if (hop.stage == RunTree::kToFirstOfRun && !hop.sends) what = parts_[hop.peer - rank_];
+    if (hop.stage == RunTree::kToRankZero) what = partials_[hop.peer / RunTree::kRun];
+    transfer(hop.sends ? Way::send : Way::receive, hop.stage, hop.peer, what);
+  });
+  next_stage_ = last + 1;
+  return last == RunTree::kToChildren;
+}
+
+// Sums what has come.
+bool MpiCollective::climb(const Exec& waiting) {
+  if (next_stage_ == RunTree::kToRankZero) {
+    const auto members = std::span(parts_).first(RunTree(rank_, size_).run_length());
+    OrderedReduction::combine_run(waiting, call.reduction(), members, partials_[0]);
+  } else {
+    OrderedReduction::combine_runs(waiting, call.reduction(), partials_, parts_[0]);
+  }
+  return add_hops();
 }
 
 Tensor MpiCollective::result() const {
@@ -84,19 +131,27 @@ void MpiCollective::sum(const Exec& waiting) {
   if (result().numel() > 0) reduction_.run(waiting, call.reduction(), parts_, result());
 }
 
-void MpiCollective::start_second_round(MpiEngine& engine, const Exec& waiting) {
+// Sums this rank's piece.
+bool MpiCollective::gather_pieces(const Exec& waiting) {
+  sum(waiting);
+  for (int step = 1; step < size_; ++step) {
+    const int to = (rank_ + step) % size_, from = (rank_ + size_ - step) % size_;
+    transfer(Way::receive, 1, from, piece_of(from));
+    transfer(Way::send, 1, to, result());
+  }
+  return true;
+}
+
+bool MpiCollective::start_next_round(MpiEngine& engine, const Exec& waiting) {
+  bool last = true;
   if (job.state() == MpiJob::State::done) {
-    sum(waiting);
     job.transfers.clear();
     job.has_header = false;
-    for (int step = 1; step < size_; ++step) {
-      const int to = (rank_ + step) % size_, from = (rank_ + size_ - step) % size_;
-      transfer(Way::receive, 1, from, piece_of(from));
-      transfer(Way::send, 1, to, result());
-    }
+    last = gathers_ ? gather_pieces(waiting) : climb(waiting);
     engine.submit(job);
   }
-  last_round_ = true;
+  last_round_ = last;  // after submitting: until then the job has ended
+  return !last;
 }
 
 void MpiCollective::finish(const Exec& waiting) {
@@ -107,12 +162,19 @@ void MpiCollective::plan_gather() {
   const auto part = [&](int rank) {
     return flat_piece(call.out(), call.out_offsets()[rank], call.out_offsets()[rank + 1]);
   };
+  move_elements(call.in(), part(rank_));
+  if (call.goes_along_tree(size_)) {
+    RunTree(rank_, size_).each_hop([&](const RunTree::Hop& hop) {
+      transfer(hop.sends ? Way::send : Way::receive, hop.stage, hop.peer,
+               flat_piece(call.out(), call.out_offsets()[hop.begin], call.out_offsets()[hop.end]));
+    });
+    return;
+  }
   for (int step = 1; step < size_; ++step) {
     const int to = (rank_ + step) % size_, from = (rank_ + size_ - step) % size_;
     transfer(Way::receive, 0, from, part(from));
     transfer(Way::send, 0, to, call.in());
   }
-  move_elements(call.in(), part(rank_));
 }
 
 void MpiCollective::plan_exchange() {
@@ -130,16 +192,11 @@ void MpiCollective::plan_exchange() {
   move_elements(sent(rank_), received(rank_));
 }
 
-// A binomial tree: counted from the root, rank v has the ranks v + 1, v + 2, v + 4 ... below v's lowest set
-// bit as children.
 void MpiCollective::plan_broadcast() {
   const int place = (rank_ + size_ - call.root()) % size_;
   const auto rank_at = [&](int other) { return (other + call.root()) % size_; };
-  const int lowest_bit = place & -place;
-  if (place > 0) transfer(Way::receive, 0, rank_at(place - lowest_bit), call.in());
-  for (int child = 1; (place == 0 || child < lowest_bit) && place + child < size_; child *= 2) {
-    transfer(Way::send, 1, rank_at(place + child), call.in());
-  }
+  if (place > 0) transfer(Way::receive, 0, rank_at(binomial_parent(place)), call.in());
+  each_binomial_child(place, size_, [&](int child) { transfer(Way::send, 1, rank_at(child), call.in()); });
 }
 
 void MpiMessage::plan(const Tensor& tensor, int peer, Way way) {
@@ -170,13 +227,16 @@ void MpiShared::submit(MpiCollective& operation, SharedChannel* channel) {
     return;
   }
   engine.submit(operation.job);
-  if (!operation.has_second_round()) return;
+  if (operation.has_next_round()) await_round(operation);
+}
+
+void MpiShared::await_round(MpiCollective& operation) {
   const std::lock_guard lock(mutex_);
   awaiting_.push_back(&operation);
 }
 
 void MpiShared::advance(const Exec* waiting) {
-  start_second_rounds(waiting);
+  start_next_rounds(waiting);
   // Another thread of this process may wait for what got on here.
   if (advance_shared(waiting)) engine.bell().ring();
 }
@@ -209,9 +269,10 @@ MpiCollective* MpiShared::take_ready() {
   return operation;
 }
 
-void MpiShared::start_second_rounds(const Exec* waiting) {
+void MpiShared::start_next_rounds(const Exec* waiting) {
   while (MpiCollective* const operation = take_ready())
-    operation->start_second_round(engine, waiting != nullptr ? *waiting : operation->exec.value());
+    if (operation->start_next_round(engine, waiting != nullptr ? *waiting : operation->exec.value()))
+      await_round(*operation);
 }
 
 }  // namespace drover

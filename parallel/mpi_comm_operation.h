@@ -8,6 +8,7 @@
 
 #include "parallel/collective.h"
 #include "parallel/mpi_comm_engine.h"
+#include "parallel/run_tree.h"
 #include "parallel/shared_collective.h"
 
 namespace drover {
@@ -15,9 +16,9 @@ namespace drover {
 class MpiComm;
 
 // One rank's part of a collective, through memory where the group has a channel, otherwise by messages. There a
-// reduction is an exchange (rank r gets everybody's piece r) and an
-// ordered local sum by a waiting thread; all_reduce then gathers the pieces, unless they are so small that
-// every rank sums all of it.
+// reduction is an exchange (rank r gets everybody's piece r) and an ordered local sum by a waiting thread; all_reduce
+// then gathers the pieces, unless they are so small that every rank sums all of it. Small ones of large groups go
+// along a tree instead (parallel/run_tree.h), whose sums waiting threads make as well.
 class MpiCollective final : public Operation {
  public:
   MpiCollective(MpiComm& comm, int size) : reduction_(size), parts_(size), comm_(comm) {}
@@ -38,10 +39,10 @@ class MpiCollective final : public Operation {
 
   // Fills the job: what must move before anything is summed. Moves the rank's own part.
   void plan(MpiEngine& engine, int rank, int size);
-  // Two rounds: once the first has ended, some thread of this process must call start_second_round before
-  // others' waits can end.
-  bool has_second_round() const { return gathers_; }
-  void start_second_round(MpiEngine& engine, const Exec& waiting);
+  // Several rounds: once one has ended, some thread of this process must call start_next_round before others' waits
+  // can end. That says whether yet another one follows.
+  bool has_next_round() const { return !last_round_; }
+  [[nodiscard]] bool start_next_round(MpiEngine& engine, const Exec& waiting);
   // Nothing moves any more, or will.
   bool at_rest() const { return last_round_ && job.ended() && shared.ended(); }
   // After the last round: the sum, where it is this rank's own affair.
@@ -50,6 +51,10 @@ class MpiCollective final : public Operation {
  private:
   Tensor piece_of(int rank) const;  // the elements of `in` that a rank sums
   void plan_reduction(MpiEngine& engine);
+  void plan_climb(MpiEngine& engine);
+  bool add_hops();
+  bool climb(const Exec& waiting);
+  bool gather_pieces(const Exec& waiting);
   void plan_gather();
   void plan_exchange();
   void plan_broadcast();
@@ -63,6 +68,9 @@ class MpiCollective final : public Operation {
   Buffer staging_;  // everybody's piece of this rank, its own excepted
   OrderedReduction reduction_;
   std::vector<Tensor> parts_;
+  // Along the tree: the sums of runs that this rank makes or collects, and the first stage not yet planned.
+  std::vector<Tensor> partials_;
+  int next_stage_ = 0;
   MpiComm& comm_;
 };
 
@@ -107,7 +115,8 @@ class MpiShared {
 
  private:
   MpiCollective* take_ready();
-  void start_second_rounds(const Exec* waiting);
+  void start_next_rounds(const Exec* waiting);
+  void await_round(MpiCollective& operation);
   bool advance_shared(const Exec* waiting);
   std::mutex mutex_;  // guards the list
   std::vector<MpiCollective*> awaiting_;
