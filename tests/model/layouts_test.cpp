@@ -110,9 +110,7 @@ TEST_CASE("q, k and v, and gate and up, are one matrix each in a group's flat st
   const ParameterTable table = parameter_table(model(), 4);
   const GroupLayout block =
       whole_groups(model(), table, {.tensor_rank = 1, .tensor_ranks = 4, .shards = 2})[1];
-  const auto begin_after = [&](std::size_t piece) {
-    return block.pieces[piece].end();
-  };
+  const auto begin_after = [&](std::size_t piece) { return block.pieces[piece].end(); };
   for (const std::size_t piece : {std::size_t{1}, std::size_t{2}, std::size_t{6}})
     CHECK(block.pieces[piece + 1].begin == begin_after(piece));
   for (const std::size_t piece : {std::size_t{0}, std::size_t{1}, std::size_t{4}, std::size_t{8}})
