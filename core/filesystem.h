@@ -1,5 +1,5 @@
 // Every byte of a checkpoint, a token store or a run directory goes through FileSystem, so that tests can
-// record, replay and break it. PosixFileSystem is the real one; tests/support/memory_filesystem.h forgets
+// record, replay and break it. PosixFileSystem is the real one; tests/support/recording_filesystem.h forgets
 // what was not synced and fails on demand.
 //
 // Errors: FileError (exit `input`) with the path, what was tried, the system's reason and a remedy. Nothing
