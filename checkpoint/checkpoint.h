@@ -28,9 +28,12 @@ struct SaveCheckpoint {
   int keep = 3;                         // newest checkpoints to keep after the commit; 0 keeps all
   // If set, entries have no memory and this hands over their bytes (ShardContents::streamed in shard_file.h).
   std::function<void(std::size_t index, ByteSink sink)> streamed = {};
+  // On rank 0: told which older checkpoint or leftover could not be removed, and why. No reason to fail.
+  std::function<void(const std::string&)> warn = [](const std::string&) {};
 };
 // Collective over `world`. Returns the committed directory. A failure on any rank (full disk, ...) is Error
-// on every rank and leaves the older checkpoints and LATEST as they were.
+// on every rank and leaves the older checkpoints and LATEST as they were; what goes wrong after the commit, while
+// older checkpoints are removed, is only told.
 std::filesystem::path save_checkpoint(FileSystem&, const Exec&, Communicator& world, const SaveCheckpoint&);
 
 // The newest committed checkpoint that verifies; none if nothing was ever committed. Damaged ones are

@@ -53,13 +53,30 @@ void remove_entry(FileSystem& files, const std::filesystem::path& path) {
   }
 }
 
+// A folder inside was put there by somebody, an export perhaps: then nothing of the checkpoint is touched.
+void refuse_folders(FileSystem& files, const std::filesystem::path& path) {
+  if (files.kind(path) != FileKind::directory) return;
+  for (const std::string& name : files.list(path))
+    if (files.kind(path / name) == FileKind::directory) throw FileError("remove", path / name, EISDIR);
+}
+
 // Out of the readers' sight first, so that a crash half-way leaves no checkpoint that lacks files.
 void discard(FileSystem& files, const std::filesystem::path& folder, const CommittedName& checkpoint) {
+  refuse_folders(files, folder / checkpoint.name);
   const auto partial = folder / partial_name(checkpoint.step);
   if (files.exists(partial)) remove_entry(files, partial);
   files.rename(folder / checkpoint.name, partial);
   files.sync_directory(folder);
   remove_entry(files, partial);
+}
+
+template <class Remove>
+void remove_or_warn(const Warn& warn, const std::string& name, Remove remove) {
+  try {
+    remove();
+  } catch (const FileError& error) {
+    warn(cat(name, " stays: ", error.what()));
+  }
 }
 
 bool has_intact_manifest(FileSystem& files, const std::filesystem::path& directory) {
@@ -91,14 +108,17 @@ std::vector<CommittedName> committed_names(FileSystem& files, const std::filesys
   return found;
 }
 
-void begin_checkpoint(FileSystem& files, const std::filesystem::path& folder, std::int64_t step) {
+void begin_checkpoint(FileSystem& files, const std::filesystem::path& folder, std::int64_t step,
+                      const Warn& warn) {
   if (!files.exists(folder)) {
     files.make_directory(folder);
     files.sync_directory(parent_of(folder));
   }
   for (const std::string& name : files.list(folder)) {
     const std::string_view stem = std::string_view(name).substr(0, name.rfind(kPartial));
-    if (name.ends_with(kPartial) && step_of(stem)) remove_entry(files, folder / name);
+    if (!name.ends_with(kPartial) || !step_of(stem)) continue;
+    const auto remove = [&] { remove_entry(files, folder / name); };
+    name == partial_name(step) ? remove() : remove_or_warn(warn, name, remove);
   }
   // Both names are taken after a crash between the renames and the removal of a step saved again.
   const CommittedName replaced = replaced_name(step);
@@ -125,18 +145,17 @@ void commit_checkpoint(FileSystem& files, const std::filesystem::path& folder, s
   files.rename(partial, folder / name);
   files.sync_directory(folder);
   write_text_atomically(files, folder / kLatest, name + "\n");
-  if (files.exists(folder / aside.name)) discard(files, folder, aside);
 }
 
-void purge_checkpoints(FileSystem& files, const std::filesystem::path& folder, std::int64_t newest,
-                       int keep) {
-  if (keep == 0) return;
+void purge_checkpoints(FileSystem& files, const std::filesystem::path& folder, std::int64_t newest, int keep,
+                       const Warn& warn) {
   int kept = 0;
   for (const CommittedName& checkpoint : committed_names(files, folder)) {
     if (checkpoint.step > newest) continue;
-    if (kept == keep) {
-      discard(files, folder, checkpoint);
-    } else if (has_intact_manifest(files, folder / checkpoint.name)) {
+    const bool was_replaced = checkpoint.step == newest && checkpoint.replaced;
+    if (was_replaced || (keep > 0 && kept == keep)) {
+      remove_or_warn(warn, checkpoint.name, [&] { discard(files, folder, checkpoint); });
+    } else if (keep > 0 && has_intact_manifest(files, folder / checkpoint.name)) {
       ++kept;
     }
   }

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -29,17 +30,22 @@ struct CommittedName {
 // does not exist.
 std::vector<CommittedName> committed_names(FileSystem& files, const std::filesystem::path& folder);
 
+// Told what could not be removed, and why: it stays, and the run goes on beside it.
+using Warn = std::function<void(const std::string&)>;
+
 // Makes the folder if needed (its parent exists), removes what unfinished saves and removals left, and makes
-// step_N.partial/.
-void begin_checkpoint(FileSystem& files, const std::filesystem::path& folder, std::int64_t step);
+// step_N.partial/. Only what has names that this step needs must go; of the rest `warn` is told.
+void begin_checkpoint(FileSystem& files, const std::filesystem::path& folder, std::int64_t step, const Warn& warn);
 // Gives up a checkpoint that was begun. Best effort: runs while another error is on its way.
 void abandon_checkpoint(FileSystem& files, const std::filesystem::path& partial) noexcept;
 
 // Everything else in step_N.partial/ is written and synced. Writes the manifest, renames, moves LATEST.
 void commit_checkpoint(FileSystem& files, const std::filesystem::path& folder, std::int64_t step,
                        std::string_view manifest);
-// Keeps `keep` checkpoints with intact manifests up to step `newest`, that one included, and removes the
-// older ones. Those of later steps belong to a timeline that was left, and stay. keep = 0 keeps all.
-void purge_checkpoints(FileSystem& files, const std::filesystem::path& folder, std::int64_t newest, int keep);
+// After the commit of step `newest`: removes what it replaced, keeps `keep` checkpoints with intact manifests up to that
+// step, itself included, and removes the older ones. Those of later steps belong to a timeline that was left, and stay.
+// keep = 0 keeps all. One that holds a folder, which nothing here made, keeps its name and its files; `warn` is told.
+void purge_checkpoints(FileSystem& files, const std::filesystem::path& folder, std::int64_t newest, int keep,
+                       const Warn& warn);
 
 }  // namespace drover

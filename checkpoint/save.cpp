@@ -126,7 +126,7 @@ std::filesystem::path save_checkpoint(FileSystem& files, const Exec& exec, Commu
   const std::filesystem::path partial = save.folder / partial_name(step);
   agree(exec, world, [&] {
     exec.backend.synchronize(exec.stream);
-    if (rank == 0) begin_checkpoint(files, save.folder, step);
+    if (rank == 0) begin_checkpoint(files, save.folder, step, save.warn);
   });
   or_abandon(files, world, partial, [&] {
     FileRecord record;
@@ -141,7 +141,7 @@ std::filesystem::path save_checkpoint(FileSystem& files, const Exec& exec, Commu
       if (rank != 0) return;
       manifest.tensors = whole_tensors(covered);
       commit_checkpoint(files, save.folder, step, manifest_text(manifest));
-      purge_checkpoints(files, save.folder, step, save.keep);
+      purge_checkpoints(files, save.folder, step, save.keep, save.warn);
     });
   });
   return save.folder / step_name(step);

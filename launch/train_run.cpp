@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cmath>
+#include <set>
 
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/directory.h"
@@ -59,6 +60,7 @@ class TrainRun {
   void evaluate();
   void save_when_due(bool asked);
   void save();
+  void warn_once(const std::string& warning);
   Exit finish();
 
   const Config& config() const { return run_.config; }
@@ -89,6 +91,7 @@ class TrainRun {
   bool stopping_ = false;
   std::int64_t saved_step_ = -1, evaluated_step_ = -1;
   std::filesystem::path saved_;
+  std::set<std::string> warned_;
   std::optional<Evaluation> evaluation_;
 };
 
@@ -281,10 +284,16 @@ void TrainRun::save() {
                            {.folder = directory_.checkpoints(),
                             .entries = entries,
                             .state = state,
-                            .keep = static_cast<int>(config().checkpoint.keep)});
+                            .keep = static_cast<int>(config().checkpoint.keep),
+                            .warn = [&](const std::string& warning) { warn_once(warning); }});
   saved_step_ = done();
   last_save_ = Clock::now();
   console_->print(cat("saved ", saved_.string(), " in ", duration_text(seconds_since(start))));
+}
+
+// What stays in the checkpoints' folder is found again at every save.
+void TrainRun::warn_once(const std::string& warning) {
+  if (warned_.insert(warning).second) console_->warn(warning);
 }
 
 Exit TrainRun::finish() {
