@@ -11,7 +11,10 @@ namespace {
 
 RunConfig read(FileSystem& files, const InferenceRequest& request) {
   RunConfig run = read_run_config(files, request.config);
-  if (request.eval_sequences) run.config.eval.sequences = *request.eval_sequences;
+  if (request.eval_sequences)
+    run.config.eval.sequences = *request.eval_sequences;
+  else
+    run.config.data.holdout.clear();
   return run;
 }
 

@@ -13,7 +13,8 @@ namespace drover {
 struct InferenceRequest {
   ConfigSource config;
   std::string checkpoint;  // a step's directory; empty: the newest in the run's folder that verifies
-  std::optional<std::int64_t> eval_sequences;  // instead of the configuration's; 0: the whole hold-out
+  // Rows of the hold-out, instead of the configuration's; 0: all. If not set nothing is evaluated, and no store opened.
+  std::optional<std::int64_t> eval_sequences;
 };
 
 class Inference {

@@ -289,7 +289,7 @@ std::unique_ptr<Training> build_training(const Config& config, const Platform& p
       schedules_of(config, platform.files, mesh_of(config, platform.world.size()));
   auto t = start(config, platform, schedules.front().placement);
   t->sources = open_sources(config, platform.files);
-  t->holdout_source = open_holdout(config, platform.files);
+  t->holdout_source = open_holdout(config, platform.files, t->sources);
   t->loader = std::make_unique<Loader>(platform.host, loader_options(*t, platform.faults));
   t->holdout = make_holdout(*t, platform.host);
   add_model(*t, platform, schedules,

@@ -134,14 +134,13 @@ std::vector<std::unique_ptr<TokenSource>> open_sources(const Config& config, Fil
   return sources;
 }
 
-std::unique_ptr<TokenSource> open_holdout(const Config& config, FileSystem& files) {
+std::unique_ptr<TokenSource> open_holdout(const Config& config, FileSystem& files,
+                                          const std::vector<std::unique_ptr<TokenSource>>& sources) {
   if (config.data.holdout.empty()) return nullptr;
   auto holdout = std::make_unique<TokenStore>(files, config.data.holdout);
   check_vocabulary(*holdout, config.data.holdout, config);
-  if (!config.data.sources.empty()) {
-    const std::string& path = config.data.sources.front().store;
-    check_same_tokenizer(TokenStore(files, path), *holdout, path, config.data.holdout);
-  }
+  if (!sources.empty() && !config.data.synthetic)
+    check_same_tokenizer(*sources.front(), *holdout, config.data.sources.front().store, config.data.holdout);
   return holdout;
 }
 

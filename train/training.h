@@ -70,8 +70,9 @@ struct Training {
 // Collective over the world. Illegal layouts and sizes are refused (Error{usage}) before anything large is
 // allocated.
 std::unique_ptr<Training> build_training(const Config& config, const Platform& platform);
-// The same without sources and loader, for evaluation and generation: what is fed comes from the hold-out, or
-// a prompt of at most train.sequence_length tokens.
+// The same without sources and loader, for evaluation and generation: what is fed comes from the hold-out, the only
+// token store that is opened (none where the configuration names none), or a prompt of at most train.sequence_length
+// tokens.
 std::unique_ptr<Training> build_inference(const Config& config, const Platform& platform);
 
 // The pipeline's keys, without what microbatches and a CSV add; the whole schedule of a step; and the blocks of each
@@ -100,7 +101,9 @@ void check_sources(const DataConfig& data);
 // The sources in config order, opened and checked against the model's vocabulary and each other's tokenizer.
 // Error{input} says what to do.
 std::vector<std::unique_ptr<TokenSource>> open_sources(const Config& config, FileSystem& files);
-std::unique_ptr<TokenSource> open_holdout(const Config& config, FileSystem& files);
+// Null where the configuration names none. Checked against the tokenizer of token stores among the `sources`.
+std::unique_ptr<TokenSource> open_holdout(const Config& config, FileSystem& files,
+                                          const std::vector<std::unique_ptr<TokenSource>>& sources = {});
 // Reads the tokenizer that the configuration names, if it names one. Error{input} when it is none, or did not make the
 // sources: then what is generated later would be no text.
 void check_tokenizer(const Config& config, const std::vector<std::unique_ptr<TokenSource>>& sources);
