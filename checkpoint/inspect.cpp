@@ -49,6 +49,7 @@ void print_state(const RunState& state, std::ostream& out) {
   out << "  step         " << state.step << "\n  tokens       " << state.tokens << "\n  rows         "
       << state.rows << "\n  attempt      " << state.attempt << "\n  fingerprint  "
       << printable(state.fingerprint) << '\n';
+  if (!state.tokenizer.empty()) out << "  tokenizer    " << printable(state.tokenizer) << '\n';
   for (std::size_t i = 0; i < state.feeds.size(); ++i) {
     out << "  feed " << std::left << std::setw(8) << i << printable(state.feeds[i].source) << " at token "
         << state.feeds[i].position << '\n';

@@ -39,6 +39,8 @@ class Reader {
     if (!value.is_string()) throw bad(key);
     return value.get<std::string>();
   }
+  // Of a member that older versions did not write.
+  std::string text_if_there(const char* key) const { return object_.contains(key) ? text(key) : ""; }
   // Of a file or a tensor: a safe file name without control characters.
   std::string name(const char* key) const {
     std::string name = text(key);
@@ -151,8 +153,13 @@ OrderedJson state_json(const RunState& state) {
   OrderedJson feeds = OrderedJson::array();
   for (const FeedPosition& feed : state.feeds)
     feeds.push_back({{"source", feed.source}, {"position", feed.position}});
-  return {{"step", state.step},    {"tokens", state.tokens},   {"rows", state.rows},
-          {"feeds", feeds},        {"attempt", state.attempt}, {"fingerprint", state.fingerprint},
+  return {{"step", state.step},
+          {"tokens", state.tokens},
+          {"rows", state.rows},
+          {"feeds", feeds},
+          {"attempt", state.attempt},
+          {"tokenizer", state.tokenizer},
+          {"fingerprint", state.fingerprint},
           {"config", state.config}};
 }
 
@@ -160,6 +167,7 @@ RunState read_state(const Reader& read) {
   RunState state{.step = read.integer("step", 0, kMaxCount),
                  .tokens = read.integer("tokens", 0, kMaxCount),
                  .rows = read.integer("rows", 0, kMaxCount),
+                 .tokenizer = read.text_if_there("tokenizer"),
                  .fingerprint = read.text("fingerprint"),
                  .config = read.text("config"),
                  .attempt = read.integer("attempt", 0, kMaxCount)};

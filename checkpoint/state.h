@@ -35,7 +35,8 @@ struct RunState {
   std::int64_t tokens = 0;          // input positions trained on
   std::int64_t rows = 0;            // rows dealt out so far in the current phase (mixture apportionment)
   std::vector<FeedPosition> feeds;  // in config order
-  std::string fingerprint;          // numerics: instruction path, library versions
+  std::string tokenizer;    // digest of the one that made the token stores; empty: not known, or no text
+  std::string fingerprint;  // numerics: instruction path, library versions
   std::string config;               // resolved YAML, for people
   std::int64_t attempt = 1;
 };

@@ -1,6 +1,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 
+#include "launch/checkpoint_tokenizer.h"
 #include "launch/commands.h"
 #include "launch/inference.h"
 
@@ -22,6 +23,7 @@ Exit run(InferenceRequest request) {
     if (!model.training().holdout)
       throw usage_error("data.holdout is not set in ", request.config.path,
                         "; name a token store to evaluate on");
+    check_holdout_of(model.state(), *model.training().holdout_source, model.config().data.holdout);
     const double loss = model.trainer().evaluate([] { return false; }).value();
     const Holdout& holdout = *model.training().holdout;
     if (process.first())

@@ -5,6 +5,7 @@
 #include "checkpoint/new_folder.h"
 #include "checkpoint/safetensors_folder.h"
 #include "checkpoint/tensor_reader.h"
+#include "launch/checkpoint_tokenizer.h"
 #include "launch/hugging_face_files.h"
 #include "launch/report.h"
 #include "launch/run_config.h"
@@ -116,10 +117,7 @@ class Export {
     if (path.empty()) return;
     if (!rank_.files.exists(path))
       throw input_error("the tokenizer ", path, " is not there; name it with --tokenizer FILE");
-    tokenizer_ = Tokenizer::load(path);
-    if (tokenizer_->vocab_size() > config().model.vocab_size)
-      throw input_error(path, " has ", tokenizer_->vocab_size(), " tokens, the model's vocabulary ",
-                        config().model.vocab_size, "; take the tokenizer that the run was trained with");
+    tokenizer_ = load_tokenizer_of(manifest_.state, config().model, path);
   }
 
   void write_weights(const std::filesystem::path& folder) {

@@ -1,7 +1,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 
-#include "data/tokenizer.h"
+#include "launch/checkpoint_tokenizer.h"
 #include "launch/commands.h"
 #include "launch/inference.h"
 #include "train/generate.h"
@@ -57,11 +57,8 @@ Exit run(const GenerateArguments& arguments) {
     if (model.config().data.tokenizer.empty())
       throw usage_error("data.tokenizer is not set in ", arguments.model.config.path,
                         "; text needs a tokenizer");
-    const Tokenizer tokenizer = Tokenizer::load(model.config().data.tokenizer);
-    if (tokenizer.vocab_size() > model.config().model.vocab_size)
-      throw input_error(model.config().data.tokenizer, " has ", tokenizer.vocab_size(),
-                        " tokens, model.vocab_size is ", model.config().model.vocab_size,
-                        "; take the tokenizer that the run was trained with");
+    const Tokenizer tokenizer =
+        load_tokenizer_of(model.state(), model.config().model, model.config().data.tokenizer);
     write_continuation(model, tokenizer, arguments, process.first());
     return Exit::done;
   });

@@ -136,6 +136,7 @@ class Import {
         throw input_error(path.string(), " has ", tokenizer.vocab_size(), " tokens, the model ",
                           model().vocab_size);
       tokenizer_ = std::move(text);
+      tokenizer_digest_ = tokenizer.digest();
       tokenizer_note_.clear();
     } catch (const Error& error) {
       tokenizer_note_ += error.what();
@@ -178,14 +179,15 @@ class Import {
              .dims = parameter.dims,
              .box = {.offset = {0, 0}, .extent = parameter.shape},
              .data = Tensor::of(nullptr, DType::float32, {parameter.shape[0] * parameter.shape[1]})});
-    save_checkpoint(
-        rank_.files, rank_.exec, *rank_.world,
-        {.folder = folder,
-         .entries = entries,
-         .state = {.fingerprint = rank_.backend->describe(), .config = write_run_config(config())},
-         .streamed = [&](std::size_t entry, ByteSink sink) {
-           if (entry % kSlots.size() == 0) stream_weight(*weights_[entry / kSlots.size()], sink);
-         }});
+    save_checkpoint(rank_.files, rank_.exec, *rank_.world,
+                    {.folder = folder,
+                     .entries = entries,
+                     .state = {.tokenizer = tokenizer_digest_,
+                               .fingerprint = rank_.backend->describe(),
+                               .config = write_run_config(config())},
+                     .streamed = [&](std::size_t entry, ByteSink sink) {
+                       if (entry % kSlots.size() == 0) stream_weight(*weights_[entry / kSlots.size()], sink);
+                     }});
   }
 
   void stream_weight(const SafetensorsFolder::Tensor& weight, ByteSink sink) {
@@ -202,6 +204,7 @@ class Import {
   SafetensorsFolder source_;
   std::vector<const SafetensorsFolder::Tensor*> weights_;  // of table_
   std::string tokenizer_, tokenizer_note_;                 // text of tokenizer.json; empty: none
+  std::string tokenizer_digest_;
   std::vector<std::byte> widened_;
 };
 

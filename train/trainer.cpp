@@ -155,6 +155,7 @@ std::vector<StateEntry> Trainer::gradient_entries() const {
 RunState Trainer::run_state() const {
   const SamplerState& sampler = t_.loader->state();
   RunState state{.step = completed_, .tokens = sampler.tokens, .rows = sampler.rows};
+  if (!t_.config.data.synthetic) state.tokenizer = t_.sources.front()->tokenizer_digest();
   for (std::size_t i = 0; i < t_.sources.size(); ++i)
     state.feeds.push_back({.source = t_.sources[i]->name(), .position = sampler.feed_positions[i]});
   return state;

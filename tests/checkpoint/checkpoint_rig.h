@@ -150,6 +150,7 @@ inline RunState run_state(std::int64_t step) {
           .tokens = step * 4096,
           .rows = step * 8,
           .feeds = {{"store-a", step * 3000}, {"store \"b\"\n", step * 1096}},
+          .tokenizer = "0123456789abcdef0123456789abcdef",
           .fingerprint = "avx512",
           .config = "run: {name: test}\n",
           .attempt = 2};

@@ -12,8 +12,9 @@ TEST_CASE("inspection shows state, files and how each tensor is cut") {
       inspect_checkpoint(*files, save(*files, {.ranks = 3, .cut = Cut::rows, .step = 1500}));
   for (const char* line :
        {"  step         1500\n", "  tokens       6144000\n", "  fingerprint  avx512\n",
-        "  feed 0       store-a at token 4500000\n", "  feed 1       store \"b\"  at token 1644000\n",
-        "  written by   3 ranks\n", "  parameters   980 in 5 tensors\n", "        15  rank_00002.h5\n",
+        "  tokenizer    0123456789abcdef0123456789abcdef\n", "  feed 0       store-a at token 4500000\n",
+        "  feed 1       store \"b\"  at token 1644000\n", "  written by   3 ranks\n",
+        "  parameters   980 in 5 tensors\n", "        15  rank_00002.h5\n",
         "of each tensor: moment1 float32, moment2 float32, weight float32\n",
         "         37x12         3         3  model.embed_tokens.weight\n",
         "             5         3         3  model.norm.weight\n"}) {

@@ -217,7 +217,7 @@ def with_pattern(pattern):
 
 
 def make_good_folder(here):
-    """Texts, two tokenizers, stores, a configuration, its run of four steps with checkpoints at 2 and 4, and its
+    """Texts, three tokenizers, stores, a configuration, its run of four steps with checkpoints at 2 and 4, and its
     weights as Transformers reads them."""
     (here / "texts").mkdir(parents=True)
     for number in range(20):
@@ -230,6 +230,7 @@ def make_good_folder(here):
     drover("data", "prepare", "texts", "--tokenizer", "tokenizer.json", "--out", "store.h5")(here)
     drover("data", "prepare", "docs.jsonl", "--tokenizer", "tokenizer.json", "--out", "holdout.h5")(here)
     drover("data", "prepare", "docs.jsonl", "--tokenizer", "other.json", "--out", "other.h5")(here)
+    drover("data", "train-tokenizer", "run.yaml", "--vocab-size", "290", "--out", "same_size.json")(here)
     drover("train", "run.yaml")(here)
     drover("checkpoint", "export", "runs/run", "--out", "hf")(here)
 
