@@ -101,6 +101,10 @@ RunDirectory::RunDirectory(FileSystem& files, const std::filesystem::path& path)
   if (path_.filename().empty()) path_ = path_.parent_path();  // "runs/name/"
 }
 
+bool RunDirectory::holds_a_run() const {
+  return files_.exists(config()) || !committed_names(files_, checkpoints()).empty();
+}
+
 void RunDirectory::make() {
   make_directory(path_);
   make_directory(checkpoints());

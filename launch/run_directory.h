@@ -43,7 +43,8 @@ class RunDirectory {
   std::filesystem::path metrics() const { return path_ / "metrics.jsonl"; }
   std::filesystem::path result() const { return path_ / "result.json"; }
   std::filesystem::path rank_log(std::int64_t attempt, int rank) const;
-  bool holds_a_run() const { return files_.exists(path_ / "run.json"); }
+  // A first start that failed leaves logs, but neither settings nor a checkpoint.
+  bool holds_a_run() const;
 
   // Makes the folder and its parents.
   void make();

@@ -59,10 +59,8 @@ TEST_CASE("attempts are numbered from one, and run.json keeps all of them and th
   const TemporaryFolder folder;
   PosixFileSystem files;
   RunDirectory run(files, folder.path() / "a" / "b");
-  CHECK_FALSE(run.holds_a_run());
   run.make();
   CHECK(run.begin_attempt({.ranks = 2, .mesh = "m", .fingerprint = "f"}) == 1);
-  CHECK(run.holds_a_run());
   const auto before = nlohmann::json::parse(text_of(files, run.path() / "run.json"));
   CHECK(run.begin_attempt({.ranks = 3, .mesh = "m", .fingerprint = "f"}) == 2);
   const auto after = nlohmann::json::parse(text_of(files, run.path() / "run.json"));
@@ -71,6 +69,20 @@ TEST_CASE("attempts are numbered from one, and run.json keeps all of them and th
   CHECK(after["attempts"][0] == before["attempts"][0]);
   CHECK(after["attempts"][1]["ranks"] == 3);
   CHECK(files.kind(run.rank_log(2, 0).parent_path()) == FileKind::directory);
+}
+
+TEST_CASE("settings or a checkpoint make a folder a run; that an attempt began does not") {
+  const TemporaryFolder folder;
+  PosixFileSystem files;
+  for (const char* entry : {"config.yaml", "checkpoints/step_0000000010"}) {
+    RunDirectory run(files, folder.path() / (std::string(entry) == "config.yaml" ? "a" : "b"));
+    CHECK_FALSE(run.holds_a_run());
+    run.make();
+    run.begin_attempt({});
+    CHECK_FALSE(run.holds_a_run());
+    files.make_directory(run.path() / entry);
+    CHECK(run.holds_a_run());
+  }
 }
 
 TEST_CASE("a run.json of something else is refused and left alone") {

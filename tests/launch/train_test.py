@@ -205,7 +205,7 @@ class TrainTest(unittest.TestCase):
     def test_a_first_start_that_failed_does_not_bind_the_next_one(self):
         run = self.run_in("failed")
         self.assertIn("missing.h5", run.train(code=3, **{"data.holdout": "missing.h5", "run.seed": 5}))
-        run.train()
+        run.train("--fresh")
 
     def test_a_device_that_cannot_run_yet_is_refused(self):
         self.assertIn("device", self.run_in("cuda").train(code=2, device="cuda"))
