@@ -125,17 +125,17 @@ void describe_model(Fields& fields, ModelConfig& c) {
       {.meaning = "standard deviation of initial weights", .at_least = 0, .elsewhere = "init_method_std"});
 }
 
-// Of the run's own sources the order and the weights belong to what a checkpoint counts; a phase may be
-// planned anew.
-void describe_source(Fields& fields, SourceConfig& c, OnResume on_resume) {
+// Of the run's own sources the order and the weights belong to what a checkpoint counts; a phase may be planned anew.
+// A store may move: by its name, which is of its content, Trainer::resume knows it.
+void describe_source(Fields& fields, SourceConfig& c, OnResume weight_on_resume) {
   fields.add("store", c.store,
              {.meaning = "path of a token store, made by `drover data prepare`",
-              .on_resume = on_resume,
+              .on_resume = OnResume::may_change,
               .required = true,
               .elsewhere = "path data_path dataset_folder"});
   fields.add("weight", c.weight,
              {.meaning = "share of rows, relative to the other weights; 0: not used in this phase",
-              .on_resume = on_resume,
+              .on_resume = weight_on_resume,
               .at_least = 0,
               .elsewhere = "dataset_weights"});
 }

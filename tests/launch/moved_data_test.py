@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""What a checkpoint needs of the data it was trained on: nothing to generate, the hold-out to be evaluated."""
+"""What a run needs of its data later on: nothing to generate, the hold-out to be evaluated, the same stores wherever
+they lie to train on."""
 
 import os
 import pathlib
@@ -44,6 +45,19 @@ class MovedDataTest(unittest.TestCase):
         before = self.drover("eval", "run.yaml")
         (self.here / "store.h5").unlink()
         self.assertEqual(self.drover("eval", "run.yaml"), before)
+
+    def test_a_run_goes_on_with_a_store_that_was_moved_and_not_with_another(self):
+        goes_on = ["train", "run.yaml", "--set", "train.steps=8"]
+        shutil.copytree(self.here / "runs/run", self.here / "runs/unmoved")
+        self.drover(*goes_on, "run.dir=runs/unmoved")
+        (self.here / "elsewhere").mkdir()
+        (self.here / "store.h5").rename(self.here / "elsewhere" / "store.h5")
+        self.drover("data", "prepare", "run.yaml", "--tokenizer", "tokenizer.json", "--out", "else.h5")
+        said = self.drover(*goes_on, "data.sources[0].store=else.h5", code=3)
+        self.assertIn("a run resumes on the token stores it was started with", said)
+        self.drover(*goes_on, "data.sources[0].store=elsewhere/store.h5")
+        hashes = [self.drover("checkpoint", "hash", f"runs/{run}").split()[0] for run in ("run", "unmoved")]
+        self.assertEqual(*hashes)
 
 
 if __name__ == "__main__":

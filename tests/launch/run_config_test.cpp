@@ -311,6 +311,11 @@ TEST_CASE("on resume a layout may change, the model, the data and the seed may n
     INFO(refused);
     CHECK(changed(refused).size() == 1);
   }
+  const auto stores = [](const char* sources) {
+    return tiny({"data.synthetic=null", cat("data.sources=", sources)}).fields;
+  };
+  CHECK(changed_on_resume(stores("[{store: a.h5}]"), stores("[{store: moved/a.h5}]")).empty());
+  CHECK(changed_on_resume(stores("[{store: a.h5}]"), stores("[{store: a.h5, weight: 2}]")).size() == 1);
   CHECK(changed("run.seed=2").front() == "run.seed was 1, now 2 (--set)");
 }
 
