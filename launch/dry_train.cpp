@@ -83,18 +83,22 @@ SyntheticOptions stand_in(const Config& config) {
           .max_length = 131'072};
 }
 
-// Says which stores are missing, and has synthetic documents in their place.
+// Has synthetic documents in the place of stores that are not there yet, and no hold-out in its own; says so.
 std::string replace_missing(FileSystem& files, Config& config) {
-  std::string missing;
+  std::string missing, said;
   for (const SourceConfig& source : config.data.sources)
     if (!files.exists(source.store)) missing += (missing.empty() ? "" : ", ") + source.store;
   if (!missing.empty()) {
     config.data.sources.clear();
     config.data.synthetic = stand_in(config);
     for (PhaseConfig& phase : config.phases) phase.sources.reset();
+    said = "not there, so counted with synthetic documents of 400 tokens in the median: " + missing + "\n";
   }
-  if (!missing.empty() || !files.exists(config.data.holdout)) config.data.holdout.clear();
-  return missing;
+  if (std::string& holdout = config.data.holdout; !holdout.empty() && !files.exists(holdout)) {
+    said += "not there, so counted without evaluation: " + holdout + "\n";
+    holdout.clear();
+  }
+  return said;
 }
 
 std::string counted(std::int64_t number, const char* what) {
@@ -133,17 +137,16 @@ std::string dry_run_table(const std::vector<DryRank>& ranks) {
 std::string dry_train(FileSystem& files, const RunConfig& run, const DryTrainOptions& options) {
   Config config = run.config;
   const Mesh mesh = mesh_of(config, options.ranks);
-  std::string text = introduction(config, mesh, options);
-  if (const std::string missing = replace_missing(files, config); !missing.empty())
-    text += "not there, so counted with synthetic documents of 400 tokens in the median: " + missing + "\n";
+  const std::string text = introduction(config, mesh, options) + replace_missing(files, config);
+  check_tokenizer(config, open_sources(config, files));
   std::vector<DryRank> ranks;
   for (const int rank : ranks_of(mesh))
     ranks.push_back(
         {.rank = rank,
          .run = dry_run(config, files, {.ranks = mesh.ranks(), .rank = rank, .threads = options.threads})});
-  if (mesh.ranks() > kMostDryRanks) text += "The first rank of each pipeline rank:\n";
   const DryRun& first = ranks.front().run;
-  return text + dry_run_table(ranks) +
+  return text + (mesh.ranks() > kMostDryRanks ? "The first rank of each pipeline rank:\n" : "") +
+         dry_run_table(ranks) +
          fmt::format("a step: {} tokens, {:.0f} FLOPs of the model (recompute not counted)\n",
                      first.step_tokens, first.step_flops);
 }

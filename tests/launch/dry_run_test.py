@@ -83,6 +83,12 @@ class DryRun(unittest.TestCase):
         memory = column(report, "memory", BYTES)
         self.assertTrue(60e9 < min(memory) and max(memory) < 90e9, memory)  # it was trained on 80 GB
 
+    def test_a_hold_out_that_is_not_there_yet_is_told(self):
+        there = dry("tiny.yaml")
+        report = dry("tiny.yaml", "--set", "data.holdout=none.h5")
+        self.assertEqual(report.replace("not there, so counted without evaluation: none.h5\n", "", 1), there)
+        self.assertNotEqual(report, there)
+
     def test_what_a_run_would_refuse_is_refused(self):
         text = drover("train", SOURCE / "configs" / "tiny.yaml", "--dry-run", "--ranks", 3, "--set", "parallel.tensor=2", status=2)
         self.assertIn("must divide the ranks", text)

@@ -17,6 +17,8 @@ RUNS = [
         ("--resume-from 3", "no such checkpoint", "step_0000000002"), changes=RESUMED),
     Row("a setting that may not change", "train run.yaml --set run.seed=7", 2,
         ("run.seed was 1, now 7", "another run.dir"), changes=r"runs/run/lock"),
+    Row("a dry run with another tokenizer", "train run.yaml --dry-run --set data.tokenizer=other.json", 3,
+        ("store.h5 was made with another tokenizer", "other.json", "data.tokenizer")),
     Row("a run that is live", "train run.yaml --set run.dir=runs/live", 2,
         ("runs/live is in use", "process", "Wait for it"), live_run, changes=r"runs/live(/.*)?"),
     Row("a file in the place of the run directory", "train run.yaml --set run.dir=docs.jsonl", 3,
