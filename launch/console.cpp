@@ -76,6 +76,10 @@ void Console::warn(const std::string& line) {
   state_->write("warning: " + line);
 }
 
+void Console::note_failure(const std::string& line) {
+  if (state_->file) state_->file->error(line);
+}
+
 void Console::live(const std::string& line) {
   if (!state_->terminal) return;
   std::fprintf(stdout, "%s%s", kClearLine, line.c_str());

@@ -20,6 +20,8 @@ class Console {
 
   void print(const std::string& line);
   void warn(const std::string& line);
+  // To the log alone: what ends the process is printed when all ranks know whether they fail together (process.h).
+  void note_failure(const std::string& line);
   // Replaces the live line; nothing where standard output is no terminal.
   void live(const std::string& line);
 

@@ -208,22 +208,22 @@ std::string printable(std::string_view message) {
 
 }  // namespace
 
+Failure failure_of(const std::exception& error) {
+  if (const auto* ours = dynamic_cast<const Error*>(&error)) return {ours->exit(), printable(ours->what())};
+  if (dynamic_cast<const std::bad_alloc*>(&error) != nullptr)
+    return {Exit::usage, "out of host memory; use more ranks or a smaller model, batch or input"};
+  return {Exit::internal, printable(error.what())};
+}
+
 Exit run_as_ranks(Process& process, const std::function<Exit()>& work) {
-  const auto fail = [&](std::string_view what, Exit exit) {
-    const std::string text = printable(what);
-    if (process.fails_with(cat("drover: rank ", process.world().rank(), ": ", text), exit))
-      std::fprintf(stderr, "drover: %s\n", text.c_str());
-    return exit;
-  };
   try {
     process.refuse_independent_copies();
     return work();
-  } catch (const Error& error) {
-    return fail(error.what(), error.exit());
-  } catch (const std::bad_alloc&) {
-    return fail("out of host memory; use more ranks or a smaller model, batch or input", Exit::usage);
   } catch (const std::exception& error) {
-    return fail(error.what(), Exit::internal);
+    const auto [exit, text] = failure_of(error);
+    if (process.fails_with(cat("drover: rank ", process.world().rank(), ": ", text), exit))
+      std::fprintf(stderr, "drover: %s\n", text.c_str());
+    return exit;
   }
 }
 

@@ -2,6 +2,7 @@
 // The environment is read here and nowhere below (docs/design.md, "a rank is an argument").
 #pragma once
 
+#include <exception>
 #include <functional>
 #include <memory>
 #include <string>
@@ -55,6 +56,13 @@ class Process {
   struct State;
   std::unique_ptr<State> state_;
 };
+
+// What an exception that ends a process stands for: the exit code, and what is said of it, printable.
+struct Failure {
+  Exit exit = Exit::internal;
+  std::string text;
+};
+Failure failure_of(const std::exception& error);
 
 // Runs `work`, unless the launcher started more processes than MPI sees: these would be as many independent
 // runs, which is Error{usage}. What it throws ends this rank, or the job, as fails_with says. The text of the

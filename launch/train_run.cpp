@@ -42,6 +42,8 @@ class TrainRun {
   }
 
   Exit run();
+  // Leaves the reason where it is looked for later: in this rank's log. Best effort: the failure is on its way.
+  void note_failure(const std::string& reason) noexcept;
 
  private:
   void enter_directory();
@@ -216,8 +218,7 @@ void TrainRun::report_step(const StepReport& report, double seconds) {
       seconds_per_step_ == 0 ? seconds : seconds_per_step_ + kSmoothing * (seconds - seconds_per_step_);
   effective_seconds_ += seconds;
   flops_ += training_flops(config().model, report.batch_tokens, report.attended_pairs);
-  if (!process_.first()) return;
-  metrics_->append(step_json(report, timing, config().model));
+  if (process_.first()) metrics_->append(step_json(report, timing, config().model));
   const std::string line =
       progress_line(report, timing, config().model,
                     {.total_steps = training_->total_steps, .seconds_per_step = seconds_per_step_});
@@ -343,10 +344,23 @@ Exit TrainRun::run() {
   return finish();
 }
 
+void TrainRun::note_failure(const std::string& reason) noexcept {
+  try {
+    if (console_) console_->note_failure(cat("rank ", process_.world().rank(), ": ", reason));
+  } catch (const std::exception&) {
+  }
+}
+
 }  // namespace
 
 Exit run_training(Process& process, FileSystem& files, const TrainRequest& request) {
-  return TrainRun(process, files, request).run();
+  TrainRun run(process, files, request);
+  try {
+    return run.run();
+  } catch (const std::exception& error) {
+    run.note_failure(failure_of(error).text);
+    throw;
+  }
 }
 
 }  // namespace drover

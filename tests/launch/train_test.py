@@ -169,6 +169,15 @@ class TrainTest(unittest.TestCase):
         output = self.reference().train("--fresh", code=2)
         self.assertIn("--fresh", output)
 
+    def test_every_rank_logs_its_steps_and_why_it_ended(self):
+        run = self.run_in("logged")
+        run.train(ranks=2)
+        run.train(ranks=2, code=77, **{"train.steps": 20, "optimizer.lr": 1e30, "optimizer.clip_norm": 1e30})
+        for rank in (0, 1):
+            first, second = [(run.folder / f"logs/attempt_{attempt}/rank_{rank}.log").read_text() for attempt in (1, 2)]
+            self.assertIn(f"step {STEPS}/{STEPS}  loss", first)
+            self.assertRegex(second, rf" error rank {rank}: step \d+: loss .* not finite")
+
     def test_a_second_start_against_a_live_run_names_its_owner(self):
         run = self.run_in("live", **{"train.steps": 100000})
         process = subprocess.Popen(run.command(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
