@@ -24,7 +24,7 @@ namespace drover {
 struct SaveCheckpoint {
   std::filesystem::path folder;         // <run>/checkpoints
   std::span<const StateEntry> entries;  // of this rank; the union over ranks covers each tensor exactly once
-  RunState state;                       // equal on all ranks
+  RunState state;                       // equal on all ranks but for seconds: rank 0's are written
   int keep = 3;                         // newest checkpoints to keep after the commit; 0 keeps all
   // If set, entries have no memory and this hands over their bytes (ShardContents::streamed in shard_file.h).
   std::function<void(std::size_t index, ByteSink sink)> streamed = {};

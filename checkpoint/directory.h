@@ -35,7 +35,8 @@ using Warn = std::function<void(const std::string&)>;
 
 // Makes the folder if needed (its parent exists), removes what unfinished saves and removals left, and makes
 // step_N.partial/. Only what has names that this step needs must go; of the rest `warn` is told.
-void begin_checkpoint(FileSystem& files, const std::filesystem::path& folder, std::int64_t step, const Warn& warn);
+void begin_checkpoint(FileSystem& files, const std::filesystem::path& folder, std::int64_t step,
+                      const Warn& warn);
 // Gives up a checkpoint that was begun. Best effort: runs while another error is on its way.
 void abandon_checkpoint(FileSystem& files, const std::filesystem::path& partial) noexcept;
 

@@ -39,8 +39,14 @@ class Reader {
     if (!value.is_string()) throw bad(key);
     return value.get<std::string>();
   }
-  // Of a member that older versions did not write.
+  // Of members that older versions did not write.
   std::string text_if_there(const char* key) const { return object_.contains(key) ? text(key) : ""; }
+  double amount_if_there(const char* key) const {
+    if (!object_.contains(key)) return 0;
+    const Json& value = member(key);
+    if (!value.is_number() || value.get<double>() < 0) throw bad(key);
+    return value.get<double>();
+  }
   // Of a file or a tensor: a safe file name without control characters.
   std::string name(const char* key) const {
     std::string name = text(key);
@@ -158,6 +164,9 @@ OrderedJson state_json(const RunState& state) {
           {"rows", state.rows},
           {"feeds", feeds},
           {"attempt", state.attempt},
+          {"flops", state.flops},
+          {"effective_seconds", state.effective_seconds},
+          {"wall_seconds", state.wall_seconds},
           {"tokenizer", state.tokenizer},
           {"fingerprint", state.fingerprint},
           {"config", state.config}};
@@ -167,6 +176,9 @@ RunState read_state(const Reader& read) {
   RunState state{.step = read.integer("step", 0, kMaxCount),
                  .tokens = read.integer("tokens", 0, kMaxCount),
                  .rows = read.integer("rows", 0, kMaxCount),
+                 .flops = read.amount_if_there("flops"),
+                 .effective_seconds = read.amount_if_there("effective_seconds"),
+                 .wall_seconds = read.amount_if_there("wall_seconds"),
                  .tokenizer = read.text_if_there("tokenizer"),
                  .fingerprint = read.text("fingerprint"),
                  .config = read.text("config"),

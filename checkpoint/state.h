@@ -35,9 +35,13 @@ struct RunState {
   std::int64_t tokens = 0;          // input positions trained on
   std::int64_t rows = 0;            // rows dealt out so far in the current phase (mixture apportionment)
   std::vector<FeedPosition> feeds;  // in config order
+  // What it took to come here, over all attempts. Each counts up to the checkpoint that the next one went on from.
+  double flops = 0;              // of the model, recompute not counted
+  double effective_seconds = 0;  // in training steps
+  double wall_seconds = 0;
   std::string tokenizer;    // digest of the one that made the token stores; empty: not known, or no text
   std::string fingerprint;  // numerics: instruction path, library versions
-  std::string config;               // resolved YAML, for people
+  std::string config;       // resolved YAML, for people
   std::int64_t attempt = 1;
 };
 

@@ -81,9 +81,9 @@ std::string result_json(const RunResult& result, const ModelConfig& model) {
             {"parameters_without_embeddings",
              parameters.total - parameters.embedding * (model.tie_word_embeddings ? 1 : 2)},
             {"flops", result.flops},
-            {"weight_hash", result.weight_hash},
             {"wall_seconds", result.wall_seconds},
             {"effective_seconds", result.effective_seconds}};
+  if (!result.weight_hash.empty()) json["weight_hash"] = result.weight_hash;
   if (result.holdout) json.update(holdout_json(*result.holdout));
   return json.dump(2) + "\n";
 }

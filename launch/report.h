@@ -34,12 +34,11 @@ std::string evaluation_json(const Evaluation& evaluation, std::int64_t attempt, 
 
 struct RunResult {
   std::int64_t step = 0, total_steps = 0, tokens = 0;
-  double flops = 0;  // of the steps of this attempt
-  std::optional<Evaluation> holdout;
-  std::string weight_hash;
-  double wall_seconds = 0;       // of this attempt
-  double effective_seconds = 0;  // of it, in training steps
-  std::string exit_reason;       // "done", "stopped by SIGUSR1", ...
+  double flops = 0;  // this and the next two: of all attempts, as RunState counts them
+  double effective_seconds = 0, wall_seconds = 0;
+  std::string exit_reason;            // "done", "stopped by SIGUSR1", or the message of what failed
+  std::string weight_hash;            // empty after a failure
+  std::optional<Evaluation> holdout;  // at this step
 };
 std::string result_json(const RunResult& result, const ModelConfig& model);
 

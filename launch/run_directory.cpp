@@ -50,10 +50,14 @@ std::string utc_now() {
   return text;
 }
 
+// Discarded where the text is no JSON.
+Json parse_json(const std::string& text) {
+  return json_is_deeper_than(text) ? Json(Json::value_t::discarded) : Json::parse(text, nullptr, false);
+}
+
 Json read_run_json(FileSystem& files, const std::filesystem::path& path) {
   if (!files.exists(path)) return Json{{"run_id", new_run_id()}, {"attempts", Json::array()}};
-  const std::string text = read_text(files, path, kMaxRunJson);
-  const Json run = json_is_deeper_than(text) ? Json() : Json::parse(text, nullptr, false);
+  const Json run = parse_json(read_text(files, path, kMaxRunJson));
   if (!run.is_object() || !run.contains("attempts") || !run["attempts"].is_array())
     throw input_error(path.string(), " is not a run's run.json; move it away or choose another run.dir");
   return run;
@@ -103,6 +107,13 @@ RunDirectory::RunDirectory(FileSystem& files, const std::filesystem::path& path)
 
 bool RunDirectory::holds_a_run() const {
   return files_.exists(config()) || !committed_names(files_, checkpoints()).empty();
+}
+
+bool RunDirectory::was_done_at(std::int64_t step) const {
+  if (!files_.exists(result())) return false;
+  const Json json = parse_json(read_text(files_, result(), kMaxRunJson));
+  return json.is_object() && json.value("exit_reason", Json()) == "done" &&
+         json.value("step", Json()) == step;
 }
 
 void RunDirectory::make() {

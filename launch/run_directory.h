@@ -45,6 +45,8 @@ class RunDirectory {
   std::filesystem::path rank_log(std::int64_t attempt, int rank) const;
   // A first start that failed leaves logs, but neither settings nor a checkpoint.
   bool holds_a_run() const;
+  // Whether result.json is of a run that was complete at `step`.
+  bool was_done_at(std::int64_t step) const;
 
   // Makes the folder and its parents.
   void make();

@@ -42,7 +42,8 @@ class TrainRun {
   }
 
   Exit run();
-  // Leaves the reason where it is looked for later: in this rank's log. Best effort: the failure is on its way.
+  // Leaves the reason where it is looked for later: in this rank's log, and in result.json, unless the attempt failed
+  // before it changed anything. Best effort: the failure is on its way.
   void note_failure(const std::string& reason) noexcept;
 
  private:
@@ -50,7 +51,7 @@ class TrainRun {
   void check_text();
   std::int64_t claim_directory();
   void refuse_changed_settings();
-  void record_settings();
+  void record_start();
   void introduce();
   void measure_peak();
   void resume();
@@ -63,10 +64,15 @@ class TrainRun {
   void save_when_due(bool asked);
   void save();
   void warn_once(const std::string& warning);
+  RunResult result_so_far(const std::string& exit_reason) const;
+  std::string exit_reason() const;
+  void write_result(const RunResult& result);
   Exit finish();
+  bool was_complete();
 
   const Config& config() const { return run_.config; }
   std::int64_t done() const { return trainer_->completed_steps(); }
+  double wall_seconds() const { return wall_seconds_before_ + seconds_since(started_); }
 
   Process& process_;
   FileSystem& files_;
@@ -89,8 +95,11 @@ class TrainRun {
 
   Clock::time_point started_ = Clock::now(), last_save_ = started_;
   std::optional<Clock::time_point> last_line_;  // none: nothing said of this attempt's steps yet
-  double seconds_per_step_ = 0, effective_seconds_ = 0, flops_ = 0;
-  bool stopping_ = false;
+  double seconds_per_step_ = 0;
+  // As RunState counts them: of all attempts.
+  std::int64_t tokens_ = 0;
+  double flops_ = 0, effective_seconds_ = 0, wall_seconds_before_ = 0;
+  bool started_training_ = false, stopping_ = false;
   std::int64_t saved_step_ = -1, evaluated_step_ = -1;
   std::filesystem::path saved_;
   std::set<std::string> warned_;
@@ -122,7 +131,6 @@ std::int64_t TrainRun::claim_directory() {
       directory_.begin_attempt({.ranks = process_.world().size(),
                                 .mesh = mesh_of(config(), process_.world().size()).describe(),
                                 .fingerprint = backend_->describe()});
-  if (files_.exists(directory_.result())) files_.remove_file(directory_.result());
   metrics_ = std::make_unique<LineFile>(files_, directory_.metrics());
   return attempt;
 }
@@ -141,12 +149,15 @@ void TrainRun::check_text() {
   });
 }
 
-// Only once everything it names was found usable: a start that failed leaves nothing that binds the next one.
-void TrainRun::record_settings() {
+// Only once everything it names was found usable: a start that failed leaves nothing that binds the next one, and the
+// result of the attempt before.
+void TrainRun::record_start() {
   process_.on_first_rank([&] {
     write_text_atomically(files_, directory_.config(), write_run_config(config()));
+    if (files_.exists(directory_.result())) files_.remove_file(directory_.result());
     return std::string();
   });
+  started_training_ = true;
 }
 
 void TrainRun::introduce() {
@@ -190,6 +201,10 @@ void TrainRun::resume() {
   trainer_->resume(state);
   saved_ = *found;
   saved_step_ = state.step;
+  tokens_ = state.tokens;
+  flops_ = state.flops;
+  effective_seconds_ = state.effective_seconds;
+  wall_seconds_before_ = state.wall_seconds;
   set_newer_checkpoints_aside();
   console_->print(cat("resumed from ", found->string(), " at step ", state.step, ", ",
                       quantity_text(static_cast<double>(state.tokens)), " tokens"));
@@ -216,6 +231,7 @@ void TrainRun::report_step(const StepReport& report, double seconds) {
                           .memory_peak_bytes = memory_->ledger().peak_total()};
   seconds_per_step_ =
       seconds_per_step_ == 0 ? seconds : seconds_per_step_ + kSmoothing * (seconds - seconds_per_step_);
+  tokens_ = report.tokens;
   effective_seconds_ += seconds;
   flops_ += training_flops(config().model, report.batch_tokens, report.attended_pairs);
   if (process_.first()) metrics_->append(step_json(report, timing, config().model));
@@ -276,6 +292,9 @@ void TrainRun::save_when_due(bool asked) {
 void TrainRun::save() {
   if (saved_step_ == done()) return;
   RunState state = trainer_->run_state();
+  state.flops = flops_;
+  state.effective_seconds = effective_seconds_;
+  state.wall_seconds = wall_seconds();
   state.fingerprint = backend_->describe();
   state.config = write_run_config(config());
   state.attempt = attempt_;
@@ -297,22 +316,34 @@ void TrainRun::warn_once(const std::string& warning) {
   if (warned_.insert(warning).second) console_->warn(warning);
 }
 
+// But for what takes the other ranks to compute.
+RunResult TrainRun::result_so_far(const std::string& exit_reason) const {
+  return {.step = done(),
+          .total_steps = training_->total_steps,
+          .tokens = tokens_,
+          .flops = flops_,
+          .effective_seconds = effective_seconds_,
+          .wall_seconds = wall_seconds(),
+          .exit_reason = exit_reason};
+}
+
+std::string TrainRun::exit_reason() const {
+  if (!stopping_) return "done";
+  return signals_.requested() ? cat("stopped by ", signals_.name()) : "stopped by another rank's signal";
+}
+
+void TrainRun::write_result(const RunResult& result) {
+  write_text_atomically(files_, directory_.result(), result_json(result, config().model));
+}
+
 Exit TrainRun::finish() {
   save();
   if (!stopping_ && evaluated_step_ != done()) evaluate();
-  RunResult result{.step = done(),
-                   .total_steps = training_->total_steps,
-                   .tokens = trainer_->run_state().tokens,
-                   .flops = flops_,
-                   .holdout = evaluated_step_ == done() ? evaluation_ : std::nullopt,
-                   .weight_hash = weight_hash(files_, trainer_->exec(), process_.world(), saved_),
-                   .wall_seconds = seconds_since(started_),
-                   .effective_seconds = effective_seconds_,
-                   .exit_reason = !stopping_             ? "done"
-                                  : signals_.requested() ? cat("stopped by ", signals_.name())
-                                                         : "stopped by another rank's signal"};
+  RunResult result = result_so_far(exit_reason());
+  result.weight_hash = weight_hash(files_, trainer_->exec(), process_.world(), saved_);
+  if (evaluated_step_ == done()) result.holdout = evaluation_;
   process_.on_first_rank([&] {
-    write_text_atomically(files_, directory_.result(), result_json(result, config().model));
+    write_result(result);
     return std::string();
   });
   if (profile_ && !profile_->taken())
@@ -323,6 +354,15 @@ Exit TrainRun::finish() {
                                   "; run the same command again to go on")
                             : cat("done: ", done(), " steps in ", duration_text(result.wall_seconds)));
   return stopping_ ? Exit::run_again : Exit::done;
+}
+
+// Then it is left as it is, with its result.
+bool TrainRun::was_complete() {
+  if (!trainer_->finished()) return false;
+  const std::string complete =
+      process_.on_first_rank([&] { return cat(directory_.was_done_at(done()) ? "yes" : "no"); });
+  if (complete == "yes") console_->print(cat("done before: ", done(), " steps, nothing is left to do"));
+  return complete == "yes";
 }
 
 Exit TrainRun::run() {
@@ -339,7 +379,8 @@ Exit TrainRun::run() {
   measure_peak();
   introduce();
   resume();
-  record_settings();
+  if (was_complete()) return Exit::done;
+  record_start();
   while (!trainer_->finished() && !stopping_) train_step();
   return finish();
 }
@@ -347,6 +388,7 @@ Exit TrainRun::run() {
 void TrainRun::note_failure(const std::string& reason) noexcept {
   try {
     if (console_) console_->note_failure(cat("rank ", process_.world().rank(), ": ", reason));
+    if (process_.first() && started_training_) write_result(result_so_far(reason));
   } catch (const std::exception&) {
   }
 }

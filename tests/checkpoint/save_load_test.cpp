@@ -43,8 +43,10 @@ TEST_CASE("the run's state comes back as it was saved, on every rank") {
     const RunState state = load_checkpoint(*files, rig.exec, world, directory, {});
     const RunState saved = run_state(7);
     same += state.step == saved.step && state.tokens == saved.tokens && state.rows == saved.rows &&
-            state.feeds == saved.feeds && state.fingerprint == saved.fingerprint && state.tokenizer == saved.tokenizer &&
-            state.config == saved.config && state.attempt == saved.attempt;
+            state.feeds == saved.feeds && state.fingerprint == saved.fingerprint &&
+            state.tokenizer == saved.tokenizer && state.config == saved.config &&
+            state.flops == saved.flops && state.effective_seconds == saved.effective_seconds &&
+            state.wall_seconds == saved.wall_seconds && state.attempt == saved.attempt;
   });
   CHECK(same == 3);
 }

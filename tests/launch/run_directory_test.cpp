@@ -97,6 +97,21 @@ TEST_CASE("a run.json of something else is refused and left alone") {
   }
 }
 
+TEST_CASE("a result is of a complete run when it says so of the very step") {
+  const TemporaryFolder folder;
+  PosixFileSystem files;
+  const RunDirectory run(files, folder.path());
+  CHECK_FALSE(run.was_done_at(8));
+  for (const char* text :
+       {"{\"exit_reason\": \"done\", \"step\": 7}", "{\"exit_reason\": \"stopped\", \"step\": 8}",
+        "{\"exit_reason\": 8, \"step\": \"done\"}", "[8]", "no json", ""}) {
+    write_text_atomically(files, run.result(), text);
+    CHECK_FALSE(run.was_done_at(8));
+  }
+  write_text_atomically(files, run.result(), "{\"exit_reason\": \"done\", \"step\": 8}");
+  CHECK(run.was_done_at(8));
+}
+
 TEST_CASE("newer checkpoints are set aside, not deleted, and nothing else moves") {
   const TemporaryFolder folder;
   PosixFileSystem files;

@@ -169,6 +169,39 @@ class TrainTest(unittest.TestCase):
         output = self.reference().train("--fresh", code=2)
         self.assertIn("--fresh", output)
 
+    def test_a_start_that_fails_or_has_nothing_to_do_leaves_the_result_of_the_run(self):
+        run = self.reference()
+        before = (run.folder / "result.json").read_text()
+        run.train(code=3, **{"data.holdout": "missing.h5"})
+        self.assertIn("nothing is left to do", run.train())
+        self.assertEqual((run.folder / "result.json").read_text(), before)
+        (run.folder / "result.json").unlink()
+        run.train()
+        for key in ("flops", "tokens", "weight_hash"):
+            self.assertEqual(run.result()[key], json.loads(before)[key], key)
+
+    def test_the_result_counts_the_work_of_all_attempts_once(self):
+        whole, run = self.reference(), self.run_in("parts", **{"checkpoint.every": 2})
+        run.train()
+        first = run.result()
+        run.train("--resume-from", "4")
+        again = run.result()
+        for key in ("flops", "tokens", "step"):
+            self.assertEqual(first[key], whole.result()[key], key)
+            self.assertEqual(again[key], whole.result()[key], key)
+        steps = sum(step["step_seconds"] for step in run.steps() if step["attempt"] == 2 or step["step"] <= 4)
+        self.assertAlmostEqual(again["effective_seconds"], steps, delta=1e-6)
+        self.assertGreater(again["wall_seconds"], again["effective_seconds"])
+
+    def test_the_result_of_a_run_that_failed_says_why(self):
+        run = self.reference()
+        run.train(code=77, **{"train.steps": 20, "optimizer.lr": 1e30, "optimizer.clip_norm": 1e30})
+        result = run.result()
+        self.assertIn("not finite", result["exit_reason"])
+        self.assertGreaterEqual(result["step"], STEPS)
+        self.assertEqual(result["tokens"], 2048 * result["step"])
+        self.assertNotIn("weight_hash", result)
+
     def test_every_rank_logs_its_steps_and_why_it_ended(self):
         run = self.run_in("logged")
         run.train(ranks=2)

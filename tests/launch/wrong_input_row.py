@@ -240,4 +240,4 @@ CHECKPOINTS = "runs/run/checkpoints"
 STEP_2, STEP_4 = f"{CHECKPOINTS}/step_0000000002", f"{CHECKPOINTS}/step_0000000004"
 FRESH = "train run.yaml --set run.dir=runs/fresh"
 # A resumed run that fails leaves its attempt.
-RESUMED = r"runs/run/(lock|run\.json|result\.json|logs/attempt_2(/rank_0\.log)?)"
+RESUMED = r"runs/run/(lock|run\.json|logs/attempt_2(/rank_\d+\.log)?)"
