@@ -23,8 +23,9 @@ extern "C" void on_stop_signal(int number) {
   timespec now = {};
   clock_gettime(CLOCK_MONOTONIC, &now);
   if (first_signal == 0) {
-    first_signal = number;
+    // In this order: another thread's handler may look between the two.
     first_second = static_cast<std::sig_atomic_t>(now.tv_sec);
+    first_signal = number;
   } else if (now.tv_sec - first_second > kSameWishSeconds) {
     _exit(128 + number);
   }
@@ -34,6 +35,8 @@ void install(void (*handler)(int)) {
   struct sigaction action = {};
   action.sa_handler = handler;
   action.sa_flags = SA_RESTART;
+  sigemptyset(&action.sa_mask);
+  for (const int number : kSignals) sigaddset(&action.sa_mask, number);
   for (const int number : kSignals) sigaction(number, &action, nullptr);
 }
 

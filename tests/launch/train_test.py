@@ -39,6 +39,15 @@ class Run:
             raise AssertionError(f"exit code {done.returncode}, not {code}:\n{done.stdout}")
         return done.stdout
 
+    def start(self, ranks=1, steps=3):
+        """Returns when so many steps were trained."""
+        process = subprocess.Popen(self.command(ranks=ranks), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                   text=True)
+        metrics = self.folder / "metrics.jsonl"
+        while process.poll() is None and not (metrics.exists() and metrics.read_text().count("\n") >= steps):
+            time.sleep(0.01)
+        return process
+
     def result(self):
         return json.loads((self.folder / "result.json").read_text())
 
@@ -49,6 +58,19 @@ class Run:
     def losses(self):
         """By step, of the highest attempt."""
         return {entry["step"]: entry["loss"] for entry in self.steps()}
+
+
+def process_of_rank(rank, folder):
+    for process in pathlib.Path("/proc").glob("[0-9]*"):
+        try:
+            words = (process / "cmdline").read_bytes().split(b"\0")
+            environment = (process / "environ").read_bytes().split(b"\0")
+        except OSError:  # it is gone, or somebody else's
+            continue
+        if words[0] == DROVER.encode() and f"run.dir={folder}".encode() in words \
+                and f"OMPI_COMM_WORLD_RANK={rank}".encode() in environment:
+            return int(process.name)
+    raise AssertionError(f"no process of rank {rank}")
 
 
 class TrainTest(unittest.TestCase):
@@ -94,14 +116,10 @@ class TrainTest(unittest.TestCase):
     def test_a_signal_saves_and_stops_and_the_rest_gives_the_same_hash(self):
         settings = {"train.steps": 60}
         whole = self.reference(**settings).result()
-        for ranks, number in ((1, signal.SIGUSR1), (1, signal.SIGTERM), (2, signal.SIGUSR1)):
+        for ranks, number in ((1, signal.SIGUSR1), (1, signal.SIGTERM), (1, signal.SIGINT), (2, signal.SIGUSR1)):
             with self.subTest(ranks=ranks, signal=number):
                 run = self.run_in(f"stopped_{ranks}_{number}", **settings)
-                process = subprocess.Popen(run.command(ranks=ranks), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                           text=True)
-                metrics = run.folder / "metrics.jsonl"
-                while process.poll() is None and not (metrics.exists() and metrics.read_text().count("\n") >= 3):
-                    time.sleep(0.01)
+                process = run.start(ranks=ranks)
                 process.send_signal(number)
                 output, _ = process.communicate(timeout=60)
                 self.assertEqual(process.returncode, 75, output)
@@ -111,6 +129,29 @@ class TrainTest(unittest.TestCase):
                 if ranks == 1:
                     self.assertEqual(run.result()["weight_hash"], whole["weight_hash"])
                 self.assertEqual(run.result()["step"], 60)
+
+    def test_a_signal_to_one_rank_stops_all_of_them_after_the_same_step(self):
+        run = self.run_in("one_of_two", **{"train.steps": 200})
+        process = run.start(ranks=2)
+        os.kill(process_of_rank(1, run.folder), signal.SIGTERM)
+        output, _ = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 75, output)
+        self.assertEqual(run.result()["exit_reason"], "stopped by another rank's signal")
+
+    def test_a_second_signal_ends_the_run_at_once_unless_it_comes_with_the_first(self):
+        settings = {"train.batch_tokens": 262144, "train.steps": 1000}  # a step takes a second
+        for pause, code in ((0, 75), (3.5, 128 + signal.SIGTERM)):
+            with self.subTest(pause=pause):
+                run = self.run_in(f"twice_{code}", **settings)
+                process = run.start(steps=1)
+                process.send_signal(signal.SIGUSR1)
+                time.sleep(0.2)
+                process.send_signal(signal.SIGSTOP)  # so that the step goes on only when the second signal is there
+                time.sleep(pause)
+                process.send_signal(signal.SIGTERM)
+                process.send_signal(signal.SIGCONT)
+                output, _ = process.communicate(timeout=60)
+                self.assertEqual(process.returncode, code, output)
 
     def test_a_run_goes_on_with_another_number_of_ranks(self):
         settings = {"train.dtype": "float64", "checkpoint.every": 2}
