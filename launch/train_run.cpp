@@ -47,6 +47,7 @@ class TrainRun {
   void note_failure(const std::string& reason) noexcept;
 
  private:
+  void check_layout();
   void enter_directory();
   void check_text();
   std::int64_t claim_directory();
@@ -133,6 +134,13 @@ std::int64_t TrainRun::claim_directory() {
                                 .fingerprint = backend_->describe()});
   metrics_ = std::make_unique<LineFile>(files_, directory_.metrics());
   return attempt;
+}
+
+// What configuration and ranks decide without the data is refused while nothing is on disk.
+void TrainRun::check_layout() {
+  const Mesh mesh = mesh_of(config(), process_.world().size());
+  for (const std::int64_t microbatches : microbatches_of_phases(config(), mesh))
+    schedule_of(config(), files_, microbatches);
 }
 
 void TrainRun::enter_directory() {
@@ -372,6 +380,7 @@ Exit TrainRun::run() {
                              .host = *memory_,
                              .files = files_,
                              .trace = profile_ ? &profile_->trace() : nullptr});
+  check_layout();
   enter_directory();
   training_ = build_training(config(), *platform_);
   check_text();

@@ -1,6 +1,6 @@
 """Rows of wrong_input_rows.py: configurations and command lines."""
 
-from wrong_input_row import FRESH, Row, STARTED, alias_bomb, both, fifo, file, yaml
+from wrong_input_row import FRESH, Row, alias_bomb, both, fifo, file, yaml
 
 # ---- keys and values of a configuration ----------------------------------------------------------------------------
 
@@ -84,8 +84,7 @@ CONFIGURATION = [
         yaml("phases: [{from_tokens: 100, sources: [{store: none.h5}]}]")),
     Row("a run's name that leads elsewhere", "config bad.yaml", 2, ("run.name is '../../etc'", "set run.dir"),
         yaml("run: {name: ../../etc}")),
-    Row("a device that is not there", FRESH + " device=cuda", 2, ("device", "set it to cpu or auto"),
-        changes=STARTED),
+    Row("a device that is not there", FRESH + " device=cuda", 2, ("device", "set it to cpu or auto")),
 ]
 
 # ---- the file of a configuration -----------------------------------------------------------------------------------
