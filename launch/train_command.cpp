@@ -1,6 +1,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
+#include <cstring>
 
 #include "launch/commands.h"
 #include "launch/dry_train.h"
@@ -59,6 +60,12 @@ Exit run(const TrainArguments& arguments) {
   });
 }
 
+// "step_0000000500" and "500" are the number 500, which CLI11 would read as octal with zeros before it.
+std::string step_number(std::string text) {
+  if (text.starts_with("step_")) text.erase(0, std::strlen("step_"));
+  return text.erase(0, std::min(text.find_first_not_of('0'), text.size() - 1));  // the last digit stays
+}
+
 }  // namespace
 
 void add_train_command(CLI::App& app, Verb& chosen) {
@@ -68,7 +75,9 @@ void add_train_command(CLI::App& app, Verb& chosen) {
   verb->add_option("CONFIG", arguments->config, "YAML file")->required();
   verb->add_option("--set", arguments->overrides, "other values: section.key=value ...");
   verb->add_flag("--fresh", arguments->fresh, "refuse a run.dir that holds a run");
-  verb->add_option("--resume-from", arguments->resume_from, "step of a checkpoint; newer ones are set aside")
+  verb->add_option("--resume-from", arguments->resume_from,
+                   "a checkpoint, as 500 or step_0000000500; newer ones are set aside")
+      ->transform(step_number)
       ->check(CLI::NonNegativeNumber);
   verb->add_option("--profile", arguments->profile,
                    "file for the second step's timeline of all ranks; open it in https://ui.perfetto.dev");

@@ -282,7 +282,7 @@ class TrainTest(unittest.TestCase):
         before = sorted(path.name for path in (run.folder / "checkpoints").iterdir())
         self.assertIn("--resume-from 3", run.train("--resume-from", "3", code=3))
         self.assertEqual(sorted(path.name for path in (run.folder / "checkpoints").iterdir()), before)
-        run.train("--resume-from", "4")
+        run.train("--resume-from", "step_0000000004")
         self.assertTrue(any(run.folder.glob("set_aside/*/step_*8")))
 
     def test_a_first_start_that_failed_does_not_bind_the_next_one(self):
