@@ -3,6 +3,7 @@ set(DROVER_BUILD_INFO_DIR ${CMAKE_BINARY_DIR}/generated)
 string(TOLOWER "${CMAKE_BUILD_TYPE}" build_type)
 set(options "${build_type}, ${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION}")
 string(APPEND options ", mpi ${DROVER_WITH_MPI}, cuda ${DROVER_HAS_CUDA}")
+string(APPEND options ", yaml-cpp ${yaml-cpp_VERSION}")  # which cannot be asked when it runs
 if(DROVER_PLAIN)
   string(APPEND options ", plain")
 endif()

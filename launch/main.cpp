@@ -33,7 +33,7 @@ void add_reserved(CLI::App& app, Verb& chosen) {
 std::string version_text() {
   HostMemory memory;
   return cat("drover ", build_version(), " (", build_commit(), ")\n", build_options(), "\n",
-             make_cpu_backend(memory)->describe());
+             library_versions(), "\n", make_cpu_backend(memory)->describe());
 }
 
 // The verb as far as it was understood, such as "data" of "data prepair".

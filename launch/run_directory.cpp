@@ -133,7 +133,8 @@ std::int64_t RunDirectory::begin_attempt(const AttemptInfo& info) {
                              {"fingerprint", info.fingerprint},
                              {"version", build_version()},
                              {"commit", build_commit()},
-                             {"build", build_options()}});
+                             {"build", build_options()},
+                             {"libraries", library_versions()}});
   write_text_atomically(files_, path, run.dump(2) + "\n");
   make_directory(path_ / "logs" / cat("attempt_", number));
   return number;

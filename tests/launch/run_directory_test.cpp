@@ -68,6 +68,8 @@ TEST_CASE("attempts are numbered from one, and run.json keeps all of them and th
   CHECK(after["attempts"].size() == 2);
   CHECK(after["attempts"][0] == before["attempts"][0]);
   CHECK(after["attempts"][1]["ranks"] == 3);
+  for (const char* library : {"HDF5 ", "PCRE2 ", "Zstandard "})
+    CHECK(after["attempts"][1]["libraries"].get<std::string>().find(library) != std::string::npos);
   CHECK(files.kind(run.rank_log(2, 0).parent_path()) == FileKind::directory);
 }
 
