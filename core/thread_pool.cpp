@@ -1,6 +1,9 @@
 #include "core/thread_pool.h"
 
+#include <pthread.h>
+
 #include <atomic>
+#include <csignal>
 #include <exception>
 #include <thread>
 #include <utility>
@@ -28,6 +31,14 @@ void wait_for_change(const std::atomic<std::uint32_t>& word, std::uint32_t old) 
     relax();
   }
   word.wait(old, std::memory_order_acquire);
+}
+
+// But for faults of its own: a worker's stack is not for handlers (launch/signals.cpp).
+void take_no_signals() {
+  sigset_t signals;
+  sigfillset(&signals);
+  for (const int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP}) sigdelset(&signals, fault);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
 }
 
 }  // namespace
@@ -71,6 +82,7 @@ void ThreadPool::Shared::join_job(int worker) {
 }
 
 void ThreadPool::Shared::worker_loop(int worker) {
+  take_no_signals();
   for (std::uint32_t seen = 0; !stopping.load();) {
     wait_for_change(generation, seen);
     seen = generation.load();

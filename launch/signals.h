@@ -4,7 +4,8 @@
 
 namespace drover {
 
-// Handlers are the process's, so there is one such object, made by the verb that trains.
+// Handlers are the process's, so there is one such object, made by the verb that trains, on the process's first thread:
+// this one takes the signals, on a stack of their own. Threads of the pool take none (core/thread_pool.cpp).
 class StopSignals {
  public:
   StopSignals();
