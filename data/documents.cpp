@@ -64,7 +64,7 @@ void DocumentReader::open_input() {
     input_->megatron.emplace(file.path);
     return;
   }
-  input_->stream = open_stream(file.path);
+  input_->stream = open_stream(file.path, options_.check_stop);
   if (input_->stream->window().starts_with(kByteOrderMark)) {
     input_->stream->skip(kByteOrderMark.size());
     ++byte_order_marks_;

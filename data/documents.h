@@ -17,6 +17,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -38,12 +39,17 @@ DocumentForm document_form_named(std::string_view name);
 
 enum class BadInput : std::uint8_t { refuse, skip };
 
+// Called before each read, and ten times a second while a pipe has nothing to read; what it throws ends the
+// reading. May be empty.
+using CheckStop = std::function<void()>;
+
 struct ReadDocuments {
   std::vector<std::string> inputs;                          // files, folders, "-" for standard input (once)
   DocumentForm form = DocumentForm::by_name;                // of all inputs
   std::string text_key = "text";                            // where a JSON object has its text
   BadInput bad = BadInput::refuse;                          // JSON without a text, documents above the bound
   std::int64_t max_document_bytes = std::int64_t{1} << 30;  // as it stands in the file
+  CheckStop check_stop;                                     // by the thread that reads
 };
 
 struct InputFile {

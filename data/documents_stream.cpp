@@ -1,6 +1,7 @@
 #include "data/documents_stream.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <unistd.h>
 #include <zlib.h>
 #include <zstd.h>
@@ -18,14 +19,17 @@ namespace {
 
 constexpr std::size_t kBufferBytes = 256 << 10;
 constexpr int kZstdWindowLog = 27;
+constexpr int kQuietMilliseconds = 100;
 
 constexpr std::string_view kGzipMagic = "\x1f\x8b";
 constexpr std::string_view kZstdMagic = "\x28\xb5\x2f\xfd";
 
 class FileStream final : public ByteStream {
  public:
-  explicit FileStream(const std::string& path) : path_(path), buffer_(kBufferBytes) {
-    descriptor_ = path == "-" ? dup(STDIN_FILENO) : open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  FileStream(const std::string& path, CheckStop check_stop)
+      : path_(path), check_stop_(std::move(check_stop)), buffer_(kBufferBytes) {
+    // Non-blocking: a named pipe that nobody writes to yet is waited for in fill().
+    descriptor_ = path == "-" ? dup(STDIN_FILENO) : open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (descriptor_ < 0) throw input_error(path, ": cannot be opened: ", std::strerror(errno));
   }
   ~FileStream() override { close(descriptor_); }
@@ -44,8 +48,9 @@ class FileStream final : public ByteStream {
   std::size_t fill() {
     std::size_t filled = 0;
     while (filled < buffer_.size()) {
+      wait_for_bytes();
       const ssize_t count = read(descriptor_, buffer_.data() + filled, buffer_.size() - filled);
-      if (count < 0 && errno == EINTR) continue;
+      if (count < 0 && (errno == EINTR || errno == EAGAIN)) continue;
       if (count < 0) throw input_error(path_, ": cannot be read: ", std::strerror(errno));
       if (count == 0) break;
       filled += static_cast<std::size_t>(count);
@@ -54,7 +59,18 @@ class FileStream final : public ByteStream {
     return filled;
   }
 
+  // A pipe may be quiet for hours, and read() goes on after a signal: so the question is asked before it.
+  void wait_for_bytes() const {
+    pollfd bytes{.fd = descriptor_, .events = POLLIN, .revents = 0};
+    int ready = 0;
+    do {
+      if (check_stop_) check_stop_();
+      ready = poll(&bytes, 1, kQuietMilliseconds);
+    } while (ready == 0 || (ready < 0 && errno == EINTR));
+  }
+
   std::string path_;
+  CheckStop check_stop_;
   std::vector<char> buffer_;
   std::string_view unread_;
   std::int64_t consumed_ = 0;
@@ -174,8 +190,8 @@ class ZstdStream final : public DecodedStream {
 
 }  // namespace
 
-std::unique_ptr<ByteStream> open_stream(const std::string& path) {
-  auto file = std::make_unique<FileStream>(path);
+std::unique_ptr<ByteStream> open_stream(const std::string& path, CheckStop check_stop) {
+  auto file = std::make_unique<FileStream>(path, std::move(check_stop));
   const std::string_view start = file->window();
   if (start.starts_with(kGzipMagic)) return std::make_unique<GzipStream>(path, std::move(file));
   if (start.starts_with(kZstdMagic)) return std::make_unique<ZstdStream>(path, std::move(file));

@@ -6,6 +6,8 @@
 #include <string>
 #include <string_view>
 
+#include "data/documents.h"
+
 namespace drover {
 
 class ByteStream {
@@ -27,7 +29,7 @@ class ByteStream {
 //
 // Error{input} names the file: it cannot be opened or read, its compressed data is damaged or cut off, or a
 // Zstandard frame wants a window above 128 MiB (zstd --long above 27).
-std::unique_ptr<ByteStream> open_stream(const std::string& path);
+std::unique_ptr<ByteStream> open_stream(const std::string& path, CheckStop check_stop = {});
 
 // How cutting a document from an input went. One that is too long is passed over, as far as its end can be
 // told from its bytes.

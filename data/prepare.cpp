@@ -1,6 +1,7 @@
 #include "data/prepare.h"
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <future>
 #include <system_error>
@@ -59,6 +60,39 @@ Wave read_wave(DocumentReader& reader, int threads) {
   wave.bytes_read = reader.bytes_read();
   return wave;
 }
+
+// The waves of the input, each read while the one before it is encoded. Destroyed before the end it gives the
+// reading up, however quiet the input is.
+class WaveReader {
+ public:
+  WaveReader(const ReadDocuments& documents, int threads)
+      : reader_(stoppable(documents)), threads_(threads) {}
+  ~WaveReader() { given_up_ = true; }  // and next_ waits for its thread
+  WaveReader(const WaveReader&) = delete;
+  WaveReader& operator=(const WaveReader&) = delete;
+
+  const DocumentReader& documents() const { return reader_; }
+
+  Wave next() {
+    Wave wave = next_.valid() ? next_.get() : read_wave(reader_, threads_);
+    if (!wave.batches.empty()) next_ = std::async(std::launch::async, read_wave, std::ref(reader_), threads_);
+    return wave;
+  }
+
+ private:
+  ReadDocuments stoppable(ReadDocuments documents) const {
+    documents.check_stop = [this, asked = documents.check_stop] {
+      if (given_up_) throw Error(Exit::internal, "the input is given up");
+      if (asked) asked();
+    };
+    return documents;
+  }
+
+  std::atomic<bool> given_up_ = false;
+  DocumentReader reader_;
+  int threads_;
+  std::future<Wave> next_;
+};
 
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
@@ -122,21 +156,18 @@ class Preparation {
  public:
   Preparation(FileSystem& files, const Tokenizer& tokenizer, const PrepareOptions& options)
       : options_(options),
-        reader_(options.documents),
+        waves_(options.documents, options.threads),
         outputs_(files, tokenizer, options),
-        progress_(options.progress, reader_.bytes_total()),
+        progress_(options.progress, waves_.documents().bytes_total()),
         pool_(options.threads) {
-    for (int i = 0; i < options.threads; ++i) encoders_.emplace_back(tokenizer, options, reader_);
+    for (int i = 0; i < options.threads; ++i) encoders_.emplace_back(tokenizer, options, waves_.documents());
   }
 
-  // The next wave is read while this one is encoded.
   PrepareSummary run() {
-    for (Wave wave = read_wave(reader_, options_.threads); !wave.batches.empty();) {
-      std::future<Wave> next = std::async(std::launch::async, read_wave, std::ref(reader_), options_.threads);
+    for (Wave wave = waves_.next(); !wave.batches.empty(); wave = waves_.next()) {
       encode(wave);
       if (outputs_.documents() == 0) check_space(wave);
       write(wave);
-      wave = next.get();
     }
     progress_.finish(progress());
     outputs_.publish();
@@ -154,7 +185,8 @@ class Preparation {
   void check_space(const Wave& wave) const {
     const std::optional<std::int64_t> available = available_bytes(options_.out);
     if (!available) return;
-    SpaceEstimate estimate{.read = wave.bytes_read, .total = reader_.bytes_total(), .available = *available};
+    SpaceEstimate estimate{
+        .read = wave.bytes_read, .total = waves_.documents().bytes_total(), .available = *available};
     for (const DocumentBatch& batch : wave.batches) estimate.output += outputs_.bytes_of(batch);
     const auto problem = space_problem(estimate);
     if (problem) throw input_error(options_.out.string(), ": ", *problem);
@@ -175,7 +207,7 @@ class Preparation {
   }
 
   PrepareSummary summary() const {
-    PrepareSummary summary = summary_of_input(reader_);
+    PrepareSummary summary = summary_of_input(waves_.documents());
     summary.train = outputs_.train();
     summary.holdout = outputs_.holdout();
     summary.findings = findings_;
@@ -184,7 +216,7 @@ class Preparation {
   }
 
   const PrepareOptions& options_;
-  DocumentReader reader_;
+  WaveReader waves_;
   PrepareOutputs outputs_;
   ProgressReporter progress_;
   ThreadPool pool_;

@@ -121,10 +121,13 @@ Exit run_prepare(Prepare prepare_options) {
   Console console({});
   PrepareOptions& options = prepare_options.options;
   const StopSignals signals;
-  options.progress = [&](const ReadProgress& progress) {
-    // The same key may have ended the program at the other end of a pipe, and what came through is not all.
+  // The same key may have ended the program at the other end of a pipe, and what came through is not all.
+  options.documents.check_stop = [&signals] {
     if (signals.requested())
       throw Error(Exit::run_again, cat("stopped by ", signals.name(), "; nothing was written"));
+  };
+  options.progress = [&](const ReadProgress& progress) {
+    options.documents.check_stop();
     console.live(progress_line(progress));
   };
   const PrepareSummary summary = prepare(files, Tokenizer::load(prepare_options.tokenizer), options);

@@ -3,6 +3,9 @@
 #include <sys/stat.h>
 
 #include <filesystem>
+#include <fstream>
+#include <stdexcept>
+#include <thread>
 
 #include "core/error.h"
 #include "tests/support/file_bytes.h"
@@ -177,6 +180,22 @@ TEST_CASE("folders are walked in bytewise order of paths; hidden names, links an
   CHECK(reader.inputs().links == 1);
   CHECK(reader.inputs().special == 1);
   CHECK(texts_of(reading({folder.path("in/link.txt"), folder.path("in/a.txt")})) == Texts{"a", "a"});
+}
+
+TEST_CASE("a named pipe is waited for, and the question whether to stop is asked while it is quiet") {
+  Folder folder;
+  const std::string path = folder.path("pipe.jsonl");
+  REQUIRE(mkfifo(path.c_str(), 0600) == 0);
+  int asked = 0;
+  ReadDocuments options = reading({path});
+  options.check_stop = [&asked] {
+    if (++asked == 3) throw std::runtime_error("stop");
+  };
+  CHECK_THROWS_WITH(texts_of(options), "stop");
+
+  std::thread writer([&path] { std::ofstream(path) << "\"one\"\n\"two\""; });
+  CHECK(texts_of(reading({path})) == Texts{"one", "two"});
+  writer.join();
 }
 
 TEST_CASE("inputs that are missing, or have nothing to read, are errors") {

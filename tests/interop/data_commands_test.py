@@ -1,4 +1,5 @@
 """`drover data` as a person uses it: train a tokenizer, prepare, inspect; pipes, terminals and exit codes."""
+import contextlib
 import json
 import os
 import pty
@@ -103,20 +104,46 @@ class DataCommands(unittest.TestCase):
         self.assertIn("--replace", self.prepare(self.input, status=2))
         self.prepare(self.input, "--replace")
 
-    def test_a_signal_ends_preparing_and_leaves_nothing_though_the_pipe_was_closed_in_order(self):
+    @contextlib.contextmanager
+    def preparing_from_a_pipe(self):
+        """The process, which has begun to write. It leaves nothing."""
         before = sorted(os.listdir(self.at))
-        command = [DROVER, "data", "prepare", "-", "--tokenizer", GOLDEN / "llama3.json", "--out", self.at / "out.h5"]
+        command = [DROVER, "data", "prepare", "-", "--tokenizer", GOLDEN / "llama3.json", "--out", self.at / "out.h5",
+                   "--threads", "1"]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as running:
-            running.stdin.write(self.lines)
-            running.stdin.flush()
             while sorted(os.listdir(self.at)) == before:
                 time.sleep(0.01)
+            yield running
+            with contextlib.suppress(BrokenPipeError):
+                running.stdin.close()
+        self.assertEqual(sorted(os.listdir(self.at)), before)
+
+    def test_a_signal_ends_preparing_and_leaves_nothing_though_the_pipe_was_closed_in_order(self):
+        with self.preparing_from_a_pipe() as running:
+            running.stdin.write(self.lines)
+            running.stdin.flush()
             running.send_signal(signal.SIGINT)
             running.stdin.close()
             said = running.stderr.read().decode()
-        self.assertEqual(running.returncode, 75, said)
+            self.assertEqual(running.wait(), 75, said)
         self.assertIn("stopped by SIGINT", said)
-        self.assertEqual(sorted(os.listdir(self.at)), before)
+
+    def test_a_signal_ends_preparing_from_a_pipe_that_stays_open_and_quiet(self):
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with self.preparing_from_a_pipe() as running:
+                running.stdin.write(self.lines)
+                running.stdin.flush()
+                running.send_signal(number)
+                self.assertEqual(running.wait(timeout=30), 75)
+
+    def test_an_error_does_not_wait_for_a_quiet_pipe(self):
+        with self.preparing_from_a_pipe() as running:
+            more_than_a_wave = (json.dumps("some words " * 10_000) + "\n").encode() * 60
+            with contextlib.suppress(BrokenPipeError):
+                running.stdin.write(b'{"no": 1}\n' + more_than_a_wave)
+                running.stdin.flush()
+            self.assertEqual(running.wait(timeout=30), 3)
+            self.assertIn("standard input:1: has no string", running.stderr.read().decode())
 
     def test_help_teaches_with_an_example(self):
         for verb in ("train-tokenizer", "prepare", "inspect"):
