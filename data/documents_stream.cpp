@@ -23,6 +23,8 @@ constexpr int kQuietMilliseconds = 100;
 
 constexpr std::string_view kGzipMagic = "\x1f\x8b";
 constexpr std::string_view kZstdMagic = "\x28\xb5\x2f\xfd";
+// Behind a byte 0x50 to 0x5f: a skippable frame, such as pzstd puts before each of its frames. It might be text.
+constexpr std::string_view kZstdSkippable = "\x2a\x4d\x18";
 
 class FileStream final : public ByteStream {
  public:
@@ -188,13 +190,19 @@ class ZstdStream final : public DecodedStream {
   std::size_t pending_ = 1;  // 0: at the end of a frame
 };
 
+bool begins_like_zstd(std::string_view start, const std::string& path) {
+  if (start.starts_with(kZstdMagic)) return true;
+  return path.ends_with(".zst") && !start.empty() && (start[0] & 0xf0) == 0x50 &&
+         start.substr(1).starts_with(kZstdSkippable);
+}
+
 }  // namespace
 
 std::unique_ptr<ByteStream> open_stream(const std::string& path, CheckStop check_stop) {
   auto file = std::make_unique<FileStream>(path, std::move(check_stop));
   const std::string_view start = file->window();
   if (start.starts_with(kGzipMagic)) return std::make_unique<GzipStream>(path, std::move(file));
-  if (start.starts_with(kZstdMagic)) return std::make_unique<ZstdStream>(path, std::move(file));
+  if (begins_like_zstd(start, path)) return std::make_unique<ZstdStream>(path, std::move(file));
   for (const std::string_view suffix : {".gz", ".zst"}) {
     if (path.ends_with(suffix)) throw input_error(path, ": is named ", suffix, " but holds no such data");
   }

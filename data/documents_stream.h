@@ -25,7 +25,7 @@ class ByteStream {
 
 // Opens a file, or standard input for "-". Data that begins like gzip (RFC 1952) or Zstandard (RFC 8878) is
 // decompressed, all members and frames of it; no UTF-8 text begins so. A name that ends in .gz or .zst must
-// hold such data.
+// hold such data; behind .zst it may begin with a skippable frame.
 //
 // Error{input} names the file: it cannot be opened or read, its compressed data is damaged or cut off, or a
 // Zstandard frame wants a window above 128 MiB (zstd --long above 27).

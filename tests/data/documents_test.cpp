@@ -137,6 +137,26 @@ TEST_CASE("gzip and Zstandard are recognised by their first bytes, all members a
   CHECK(texts_of(reading({folder.add("d.txt.gz", gzip_member("text"))})) == Texts{"text"});
 }
 
+TEST_CASE(
+    "a .zst may begin with any of the sixteen skippable frames, and have one before each frame, as pzstd "
+    "has") {
+  Folder folder;
+  const auto skippable = [](int magic, std::string_view content) {
+    return little_endian(0x184d2a50u + static_cast<unsigned>(magic), 4) + little_endian(content.size(), 4) +
+           std::string(content);
+  };
+  for (int magic = 0; magic < 16; ++magic)
+    CHECK(texts_of(reading({folder.add("a.txt.zst", skippable(magic, "metadata") + zstd_frame("text"))})) ==
+          Texts{"text"});
+  std::string parallel;
+  for (const char* part : {"one ", "two"}) {
+    const std::string frame = zstd_frame(part);
+    parallel += skippable(0, little_endian(frame.size(), 4)) + frame;
+  }
+  CHECK(texts_of(reading({folder.add("b.txt.zst", parallel)})) == Texts{"one two"});
+  CHECK(texts_of(reading({folder.add("c.txt", "P*M\x18 is text")})) == Texts{"P*M\x18 is text"});
+}
+
 TEST_CASE("compressed data that is damaged, cut off or missing is an error that names the file") {
   Folder folder;
   const std::string gzip = gzip_member("some text"), zstd = zstd_frame("some text");
