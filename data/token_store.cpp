@@ -12,7 +12,7 @@ namespace {
 
 // Nothing in a file from outside need be aligned.
 template <class Stored>
-Stored value_at(const std::byte* bytes, std::int64_t index) {
+Stored value_at(const std::byte* bytes, std::int64_t index = 0) {
   Stored value;
   std::memcpy(&value, bytes + index * static_cast<std::int64_t>(sizeof(Stored)), sizeof value);
   return value;
@@ -29,22 +29,27 @@ void widen(StoredType type, const std::byte* bytes, std::span<std::int32_t> out)
   type == StoredType::uint16 ? widen<std::uint16_t>(bytes, out) : widen<std::uint32_t>(bytes, out);
 }
 
+// Of an offset, and of a document's bytes of text.
+constexpr std::int64_t kNumberBytes = sizeof(std::int64_t);
+
 std::int64_t count_int64(std::span<const std::byte> bytes) {
   return static_cast<std::int64_t>(bytes.size()) / 8;
 }
 
-constexpr const char* kRestore = "; restore it from a copy, or prepare it again";
-
 }  // namespace
 
 TokenStore::TokenStore(FileSystem& files, const std::filesystem::path& path)
-    : hdf5_(files, path), config_(read_config()), view_(hdf5_.file().map()) {
-  tokens_ = map_dataset(kStoreTokens, config_.token_type, config_.tokens);
-  offsets_ = map_dataset(kStoreOffsets, StoredType::int64, config_.documents + 1);
-  text_bytes_ = map_dataset(kStoreTextBytes, StoredType::int64, config_.documents);
+    : hdf5_(files, path),
+      config_(read_config()),
+      view_(hdf5_.file().map()),
+      tokens_(hdf5_, view_.bytes, kStoreTokens, config_.token_type, config_.tokens, config_.tokens_digest),
+      offsets_(hdf5_, view_.bytes, kStoreOffsets, StoredType::int64, config_.documents + 1,
+               config_.offsets_digest),
+      text_bytes_(hdf5_, view_.bytes, kStoreTextBytes, StoredType::int64, config_.documents,
+                  config_.text_bytes_digest) {
   if (offset(0) != 0 || offset(config_.documents) != config_.tokens) {
     throw input_error(this->path(), ": its documents go from token ", offset(0), " to ",
-                      offset(config_.documents), ", not from 0 to ", config_.tokens, kRestore);
+                      offset(config_.documents), ", not from 0 to ", config_.tokens, kRestoreStore);
   }
 }
 
@@ -68,31 +73,16 @@ StoreConfig TokenStore::read_config() {
       read_whole(hdf5_.dataset(kStoreConfigDigest, StoredType::uint8, 1), kStoreDigestBytes);
   const Digest digest = digest_of(json);
   if (static_cast<std::int64_t>(stored.size()) != kStoreDigestBytes || digest_at(stored, 0) != digest) {
-    throw input_error(path(), ": /config does not match its digest: the file is damaged", kRestore);
+    throw input_error(path(), ": /config does not match its digest: the file is damaged", kRestoreStore);
   }
   name_ = "store-" + hex(digest);
   return store_config_from_json(json, path());
 }
 
-const std::byte* TokenStore::map_dataset(std::string_view dataset_path, StoredType type,
-                                         std::int64_t count) const {
-  const Hdf5Dataset& dataset = hdf5_.dataset(dataset_path, type, 1);
-  if (dataset.numel() != count) {
-    throw input_error(path(), ": /", dataset_path, " has ", dataset.numel(), " values, /config says ", count,
-                      kRestore);
-  }
-  // The file may have been cut after HDF5 looked at it.
-  const auto size = static_cast<std::int64_t>(view_.bytes.size());
-  if (dataset.offset > size || dataset.bytes() > size - dataset.offset) {
-    throw input_error(path(), ": ends before /", dataset_path, " does", kRestore);
-  }
-  return view_.bytes.data() + dataset.offset;
-}
-
 std::string TokenStore::read_whole(const Hdf5Dataset& dataset, std::int64_t limit) const {
   if (dataset.bytes() > limit) {
     throw input_error(path(), ": /", dataset.path, " has ", dataset.bytes(), " bytes, more than ", limit,
-                      kRestore);
+                      kRestoreStore);
   }
   std::string bytes(static_cast<std::size_t>(dataset.bytes()), '\0');
   hdf5_.file().read(std::as_writable_bytes(std::span(bytes)), dataset.offset);
@@ -101,24 +91,25 @@ std::string TokenStore::read_whole(const Hdf5Dataset& dataset, std::int64_t limi
 
 std::int64_t TokenStore::offset(std::int64_t document) const {
   DROVER_CHECK(document >= 0 && document <= config_.documents, document, " of ", config_.documents);
-  const auto offset = value_at<std::int64_t>(offsets_, document);
+  const auto offset = value_at<std::int64_t>(offsets_.at(document * kNumberBytes, kNumberBytes));
   if (offset < 0 || offset > config_.tokens) {
     throw input_error(path(), ": document ", document, " starts at token ", offset, " of ", config_.tokens,
-                      kRestore);
+                      kRestoreStore);
   }
   return offset;
 }
 
 std::int64_t TokenStore::text_bytes_of(std::int64_t document) const {
   DROVER_CHECK(document >= 0 && document < config_.documents, document, " of ", config_.documents);
-  return value_at<std::int64_t>(text_bytes_, document);
+  return value_at<std::int64_t>(text_bytes_.at(document * kNumberBytes, kNumberBytes));
 }
 
 void TokenStore::read(std::int64_t begin, std::span<std::int32_t> out) const {
   const auto count = static_cast<std::int64_t>(out.size());
   DROVER_CHECK(begin >= 0 && begin <= config_.tokens && count >= 0 && count <= config_.tokens - begin, begin,
                " + ", count, " of ", config_.tokens);
-  widen(config_.token_type, tokens_ + begin * size_of(config_.token_type), out);
+  const std::int64_t width = size_of(config_.token_type);
+  widen(config_.token_type, tokens_.at(begin * width, count * width), out);
   check_ids(begin, out);
 }
 
@@ -130,31 +121,7 @@ void TokenStore::check_ids(std::int64_t begin, std::span<const std::int32_t> ids
   if (ids.empty() || largest < config_.vocab_size) return;
   const auto bad = std::find(ids.begin(), ids.end(), static_cast<std::int32_t>(largest));
   throw input_error(path(), ": token ", begin + (bad - ids.begin()), " is id ", largest,
-                    ", the vocabulary has ", config_.vocab_size, kRestore);
-}
-
-void TokenStore::verify_dataset(std::string_view dataset_path, StoredType type, const Digest& table_digest,
-                                ExtentVisitor visit) const {
-  const Hdf5Dataset& dataset = hdf5_.dataset(dataset_path, type, 1);
-  const Hdf5Dataset& table = hdf5_.dataset(cat(kStoreDigests, dataset_path), StoredType::uint8, 2);
-  const std::int64_t extents = store_extents(dataset.bytes());
-  const std::string digests = read_whole(table, extents * kStoreDigestBytes);
-  if (static_cast<std::int64_t>(digests.size()) != extents * kStoreDigestBytes ||
-      digest_of(digests) != table_digest) {
-    throw input_error(path(), ": /", table.path, " does not match its digest: the file is damaged", kRestore);
-  }
-  std::vector<std::byte> bytes;
-  for (std::int64_t extent = 0; extent < extents; ++extent) {
-    const std::int64_t first = extent * kStoreExtentBytes;
-    bytes.resize(static_cast<std::size_t>(std::min(kStoreExtentBytes, dataset.bytes() - first)));
-    hdf5_.file().read(bytes, dataset.offset + first);
-    if (digest_of(bytes) != digest_at(digests, extent)) {
-      throw input_error(path(), ": bytes ", first, " to ", first + static_cast<std::int64_t>(bytes.size()),
-                        " of /", dataset_path, " (", dataset.offset + first,
-                        " in the file) do not match their digest", kRestore);
-    }
-    visit(first, bytes);
-  }
+                    ", the vocabulary has ", config_.vocab_size, kRestoreStore);
 }
 
 void TokenStore::verify() const {
@@ -166,43 +133,41 @@ void TokenStore::verify() const {
 void TokenStore::verify_tokens() const {
   std::vector<std::int32_t> ids;
   const std::int64_t width = size_of(config_.token_type);
-  verify_dataset(kStoreTokens, config_.token_type, config_.tokens_digest,
-                 [&](std::int64_t first, auto bytes) {
-                   ids.resize(bytes.size() / static_cast<std::size_t>(width));
-                   widen(config_.token_type, bytes.data(), ids);
-                   check_ids(first / width, ids);
-                 });
+  tokens_.read_all([&](std::int64_t first, auto bytes) {
+    ids.resize(bytes.size() / static_cast<std::size_t>(width));
+    widen(config_.token_type, bytes.data(), ids);
+    check_ids(first / width, ids);
+  });
 }
 
 void TokenStore::verify_offsets() const {
   std::int64_t last = 0;
-  verify_dataset(kStoreOffsets, StoredType::int64, config_.offsets_digest,
-                 [&](std::int64_t first, auto bytes) {
-                   for (std::int64_t i = 0; i < count_int64(bytes); ++i) {
-                     const auto next = value_at<std::int64_t>(bytes.data(), i);
-                     if (next < last) {
-                       throw input_error(path(), ": document ", first / 8 + i,
-                                         " starts before the one before it", kRestore);
-                     }
-                     last = next;
-                   }
-                 });
+  offsets_.read_all([&](std::int64_t first, auto bytes) {
+    for (std::int64_t i = 0; i < count_int64(bytes); ++i) {
+      const auto next = value_at<std::int64_t>(bytes.data(), i);
+      if (next < last) {
+        throw input_error(path(), ": document ", first / 8 + i, " starts before the one before it",
+                          kRestoreStore);
+      }
+      last = next;
+    }
+  });
 }
 
 void TokenStore::verify_text_bytes() const {
   std::int64_t left = config_.text_bytes;
-  verify_dataset(kStoreTextBytes, StoredType::int64, config_.text_bytes_digest,
-                 [&](std::int64_t first, auto bytes) {
-                   for (std::int64_t i = 0; i < count_int64(bytes); ++i) {
-                     const auto count = value_at<std::int64_t>(bytes.data(), i);
-                     if (count < 0 || count > left) {
-                       throw input_error(path(), ": document ", first / 8 + i, " has ", count,
-                                         " bytes of text of the ", left, " left for it", kRestore);
-                     }
-                     left -= count;
-                   }
-                 });
-  if (left != 0) throw input_error(path(), ": its documents have ", left, " bytes of text too few", kRestore);
+  text_bytes_.read_all([&](std::int64_t first, auto bytes) {
+    for (std::int64_t i = 0; i < count_int64(bytes); ++i) {
+      const auto count = value_at<std::int64_t>(bytes.data(), i);
+      if (count < 0 || count > left) {
+        throw input_error(path(), ": document ", first / 8 + i, " has ", count, " bytes of text of the ",
+                          left, " left for it", kRestoreStore);
+      }
+      left -= count;
+    }
+  });
+  if (left != 0)
+    throw input_error(path(), ": its documents have ", left, " bytes of text too few", kRestoreStore);
 }
 
 }  // namespace drover

@@ -1,8 +1,9 @@
 // A token store on disk, memory-mapped: tokens, where documents start, how many bytes of text each had.
 // Format: docs/token_store.md.
 //
-// The file is untrusted. Opening it checks structure, sizes and the digest of the config, in time and memory
-// that do not grow with the tokens; every read checks its bounds and its ids; verify() checks every digest.
+// The file is untrusted. Opening it checks structure, sizes, the digest of the config and the tables of digests, 16
+// bytes for each 4 MiB; every read checks its bounds, its ids and, once an extent, the digests of what it touches;
+// verify() checks every digest.
 // Thread rules: everything is const and may be called from any threads at once.
 #pragma once
 
@@ -13,9 +14,9 @@
 #include <string>
 
 #include "core/filesystem.h"
-#include "core/function_ref.h"
 #include "core/hdf5.h"
 #include "data/source.h"
+#include "data/store_dataset.h"
 #include "data/token_store_format.h"
 
 namespace drover {
@@ -24,13 +25,15 @@ class TokenStore final : public TokenSource {
  public:
   // Error{input} names the file and what does not fit.
   TokenStore(FileSystem& files, const std::filesystem::path& path);
+  TokenStore(const TokenStore&) = delete;
+  TokenStore& operator=(const TokenStore&) = delete;
 
   // "store-" and the digest of the config, which covers all content: the same wherever the file is.
   const std::string& name() const override { return name_; }
   std::int64_t document_count() const override { return config_.documents; }
-  // Error{input}: the stored offset lies outside of the tokens.
+  // Error{input}: the stored offset lies outside of the tokens, or its extent is damaged.
   std::int64_t offset(std::int64_t document) const override;
-  // Error{input}: an id outside of the vocabulary.
+  // Error{input}: an id outside of the vocabulary, or a damaged extent.
   void read(std::int64_t begin, std::span<std::int32_t> out) const override;
   std::int64_t vocab_size() const override { return config_.vocab_size; }
   const std::string& tokenizer_digest() const override { return config_.tokenizer_digest; }
@@ -45,14 +48,9 @@ class TokenStore final : public TokenSource {
   void verify() const;
 
  private:
-  using ExtentVisitor = FunctionRef<void(std::int64_t first_byte, std::span<const std::byte> bytes)>;
-
   StoreConfig read_config();
   void check_attributes() const;
-  const std::byte* map_dataset(std::string_view path, StoredType type, std::int64_t count) const;
   std::string read_whole(const Hdf5Dataset& dataset, std::int64_t limit) const;
-  void verify_dataset(std::string_view path, StoredType type, const Digest& table_digest,
-                      ExtentVisitor visit) const;
   void verify_tokens() const;
   void verify_offsets() const;
   void verify_text_bytes() const;
@@ -62,9 +60,7 @@ class TokenStore final : public TokenSource {
   std::string name_;  // before config_: set where that is read
   StoreConfig config_;
   FileView view_;
-  const std::byte* tokens_ = nullptr;  // into view_
-  const std::byte* offsets_ = nullptr;
-  const std::byte* text_bytes_ = nullptr;
+  StoreDataset tokens_, offsets_, text_bytes_;  // in view_
 };
 
 }  // namespace drover

@@ -182,6 +182,33 @@ TEST_CASE("damage is reported with the bytes that hold it") {
   CHECK(contains(text, "restore it from a copy"));
 }
 
+TEST_CASE("a flipped bit is found by whoever reads its extent first, though every id and offset could be") {
+  RecordingFileSystem files;
+  write(files, "store.h5", sample(8192, 600, 9000));
+  const auto flip = [&files](std::string_view dataset, StoredType type, std::int64_t at) {
+    const std::int64_t offset = Hdf5File(files, "store.h5").dataset(dataset, type, 1).offset;
+    files.bytes("store.h5")[static_cast<std::size_t>(offset + at)] ^= std::byte{1};
+  };
+  const auto read = [](const TokenStore& store, std::int64_t begin) {
+    std::vector<std::int32_t> ids(100);
+    store.read(begin, ids);
+  };
+  flip("tokens", StoredType::uint16, (4 << 20) + 8);
+  {
+    const TokenStore store(files, "store.h5");
+    CHECK_NOTHROW(read(store, 0));
+    CHECK_NOTHROW(read(store, (2 << 20) - 100));
+    for (const std::int64_t begin :
+         {(2 << 20) - 99, 2 << 20, (2 << 20) + 50'000})  // the first, or any later time
+      CHECK_THROWS_WITH(read(store, begin), Catch::Contains("store.h5: bytes 4194304 to ") &&
+                                                Catch::Contains("/tokens") && Catch::Contains("restore it"));
+  }
+  flip("tokens", StoredType::uint16, (4 << 20) + 8);
+  CHECK_NOTHROW(read(TokenStore(files, "store.h5"), 2 << 20));
+  flip("document_offsets", StoredType::int64, 300 * 8);
+  CHECK_THROWS_WITH(TokenStore(files, "store.h5"), Catch::Contains("/document_offsets"));
+}
+
 TEST_CASE("a store that is cut off is refused before anything is read from it") {
   RecordingFileSystem files;
   write(files, "store.h5", sample(300, 50, 900));

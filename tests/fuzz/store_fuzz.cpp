@@ -1,8 +1,9 @@
-// A token store: as it is, and once more with the digest of its config made right, so that what lies behind the digest
-// is reached too. (Digests find accidents; who forges a store forges its digests.)
+// A token store: as it is, with the digest of its config made right, and with all digests made right, so that what lies
+// behind them is reached too. (Digests find accidents; who forges a store forges its digests.)
 #include "data/token_store.h"
 #include "tests/fuzz/answer.h"
 #include "tests/support/recording_filesystem.h"
+#include "tests/support/store_builder.h"
 
 namespace drover {
 namespace {
@@ -26,17 +27,43 @@ void open_and_read(FileSystem& files) {
   answers(Exit::input, kName, [&] { TokenStore(files, kName).verify(); });
 }
 
+std::string bytes_of_dataset(const Hdf5File& hdf5, const Hdf5Dataset& dataset) {
+  std::string bytes(static_cast<std::size_t>(dataset.bytes()), '\0');
+  hdf5.file().read(std::as_writable_bytes(std::span(bytes)), dataset.offset);
+  return bytes;
+}
+
+void put(FileSystem& files, const Hdf5Dataset& dataset, std::string_view bytes) {
+  if (dataset.bytes() != std::ssize(bytes)) throw input_error(kName, ": no room for a digest");
+  files.open(kName, OpenMode::update)->write(bytes_of(bytes), dataset.offset);
+}
+
 // Whether there was something to seal.
 bool seal_config(FileSystem& files) {
   return answers(Exit::input, kName, [&] {
     const Hdf5File hdf5(files, kName);
+    std::string sealed;
+    put_digest(digest_of(bytes_of_dataset(hdf5, hdf5.dataset(kStoreConfig, StoredType::uint8, 1))), sealed);
+    put(files, hdf5.dataset(kStoreConfigDigest, StoredType::uint8, 1), sealed);
+  });
+}
+
+Digest seal_dataset(FileSystem& files, const Hdf5File& hdf5, std::string_view path, StoredType type) {
+  const std::string table = digest_table(bytes_of_dataset(hdf5, hdf5.dataset(path, type, 1)));
+  put(files, hdf5.dataset(cat(kStoreDigests, path), StoredType::uint8, 2), table);
+  return digest_of(table);
+}
+
+// As above; the config's own digest is then to be sealed.
+bool seal_datasets(FileSystem& files) {
+  return answers(Exit::input, kName, [&] {
+    const Hdf5File hdf5(files, kName);
     const Hdf5Dataset& json = hdf5.dataset(kStoreConfig, StoredType::uint8, 1);
-    const Hdf5Dataset& digest = hdf5.dataset(kStoreConfigDigest, StoredType::uint8, 1);
-    if (digest.bytes() != kStoreDigestBytes) throw input_error(kName, ": no room for a digest");
-    std::string text(static_cast<std::size_t>(json.bytes()), '\0'), sealed;
-    hdf5.file().read(std::as_writable_bytes(std::span(text)), json.offset);
-    put_digest(digest_of(text), sealed);
-    files.open(kName, OpenMode::update)->write(bytes_of(sealed), digest.offset);
+    StoreConfig config = store_config_from_json(bytes_of_dataset(hdf5, json), kName);
+    config.tokens_digest = seal_dataset(files, hdf5, kStoreTokens, config.token_type);
+    config.offsets_digest = seal_dataset(files, hdf5, kStoreOffsets, StoredType::int64);
+    config.text_bytes_digest = seal_dataset(files, hdf5, kStoreTextBytes, StoredType::int64);
+    put(files, json, store_config_json(config));
   });
 }
 
@@ -49,5 +76,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   files.open(kName, OpenMode::create)->write(bytes_of(text_of(data, size)), 0);
   open_and_read(files);
   if (seal_config(files)) open_and_read(files);
+  if (seal_datasets(files) && seal_config(files)) open_and_read(files);
   return 0;
 }

@@ -128,6 +128,11 @@ def floats(store):
     store.create_dataset("tokens", data=ids.astype("<f4"))
 
 
+def flip_offset(here):
+    with h5py.File(here / "store.h5", "r+") as store:
+        store["document_offsets"][2] ^= 1
+
+
 INSPECT = "data inspect bad.h5"
 
 STORES = [
@@ -143,6 +148,12 @@ STORES = [
     Row("a store with a flipped bit among its tokens", "data inspect store.h5 --verify", 3,
         ("store.h5: bytes 0 to", "of /tokens", "do not match their digest"),
         change("store.h5", lambda data: data[:4100] + bytes([data[4100] ^ 1]) + data[4101:])),
+    Row("training on a store with a flipped bit in a token", FRESH, 3,
+        ("store.h5: bytes 0 to", "of /tokens", "do not match their digest", "restore it from a copy"),
+        change("store.h5", lambda data: data[:4100] + bytes([data[4100] ^ 1]) + data[4101:]), changes=STARTED),
+    Row("training on a store with a flipped bit in an offset", FRESH, 3,
+        ("store.h5: bytes 0 to", "of /document_offsets", "do not match their digest", "restore it from a copy"),
+        flip_offset, changes=STARTED),
     Row("an HDF5 file that is no store", INSPECT, 3, ("bad.h5: is an HDF5 file, but no token store",),
         hdf5(lambda f: f.create_group("x"))),
     Row("a store whose tokens are in another file's dataset", INSPECT, 3,
