@@ -5,6 +5,7 @@
 #include <atomic>
 #include <csignal>
 #include <exception>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -47,6 +48,8 @@ void take_no_signals() {
 // sleeps when the tiles run out costs nothing.
 struct ThreadPool::Shared {
   static constexpr std::uint32_t kClosed = 1u << 31;
+
+  ~Shared();  // wakes the threads that were started, and joins them
 
   // Written by the owner while the gate is closed and nobody is inside.
   FunctionRef<void(std::int64_t, int)>* work = nullptr;
@@ -95,18 +98,26 @@ void ThreadPool::Shared::close_job() {
     wait_for_change(gate, now);
 }
 
-ThreadPool::ThreadPool(int threads) : threads_(threads), shared_(std::make_unique<Shared>()) {
-  DROVER_CHECK(threads >= 1, threads, " threads");
-  for (int worker = 1; worker < threads; ++worker)
-    shared_->threads.emplace_back([shared = shared_.get(), worker] { shared->worker_loop(worker); });
+ThreadPool::Shared::~Shared() {
+  stopping.store(true);
+  generation.fetch_add(1);
+  generation.notify_all();
+  for (std::thread& thread : threads) thread.join();
 }
 
-ThreadPool::~ThreadPool() {
-  shared_->stopping.store(true);
-  shared_->generation.fetch_add(1);
-  shared_->generation.notify_all();
-  for (std::thread& thread : shared_->threads) thread.join();
+ThreadPool::ThreadPool(int threads) : threads_(threads), shared_(std::make_unique<Shared>()) {
+  DROVER_CHECK(threads >= 1, threads, " threads");
+  try {
+    for (int worker = 1; worker < threads; ++worker)
+      shared_->threads.emplace_back([shared = shared_.get(), worker] { shared->worker_loop(worker); });
+  } catch (const std::system_error& failure) {
+    throw usage_error("cannot start ", threads, " threads, number ", shared_->threads.size() + 2,
+                      " failed: ", failure.code().message(),
+                      "; ask for fewer, or raise the limits of processes (ulimit -u) and memory (ulimit -v)");
+  }
 }
+
+ThreadPool::~ThreadPool() = default;
 
 void ThreadPool::run(std::int64_t tiles, FunctionRef<void(std::int64_t tile, int worker)> work) {
   if (threads_ == 1 || tiles <= 1) {

@@ -16,7 +16,7 @@ namespace drover {
 
 class ThreadPool {
  public:
-  // threads >= 1; threads - 1 are started here and joined in the destructor.
+  // threads >= 1; threads - 1 are started here and joined in the destructor. Error{usage}: the system gives no more.
   explicit ThreadPool(int threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;

@@ -4,10 +4,10 @@
 #include <array>
 #include <exception>
 #include <mutex>
-#include <thread>
 #include <unordered_map>
 
 #include "core/error.h"
+#include "core/thread_pool.h"
 #include "data/bpe_table.h"
 #include "data/split.h"
 #include "data/tokenizer_spec.h"
@@ -34,10 +34,8 @@ class PieceCounter {
         counts_(std::size_t(options.threads)) {}
 
   Counts run() {
-    std::vector<std::thread> helpers;
-    for (std::size_t i = 1; i < counts_.size(); ++i) helpers.emplace_back([this, i] { count(counts_[i]); });
-    count(counts_[0]);
-    for (std::thread& helper : helpers) helper.join();
+    const auto threads = static_cast<int>(counts_.size());
+    ThreadPool(threads).run(threads, [this](std::int64_t i, int) { count(counts_[std::size_t(i)]); });
     if (failure_) std::rethrow_exception(failure_);
     for (std::size_t i = 1; i < counts_.size(); ++i) {
       for (const auto& [piece, count] : counts_[i]) counts_[0][piece] += count;

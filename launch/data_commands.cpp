@@ -33,7 +33,9 @@ constexpr const char* kInspectExample =
     R"(Example: what a store holds, its first tokens as text, every digest checked
   drover data inspect data/books.h5 --tokenizer data/tokenizer.json --verify)";
 
-int cores() { return std::max(1, static_cast<int>(std::thread::hardware_concurrency())); }
+constexpr int kMostThreads = 1024;
+
+int cores() { return std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, kMostThreads); }
 
 void add_inputs(CLI::App& verb, ReadDocuments& documents) {
   verb.add_option("inputs", documents.inputs, "files, folders, or - for standard input")->required();
@@ -59,7 +61,8 @@ void add_replace(CLI::App& verb, Existing& existing) {
 void add_threads(CLI::App& verb, int& threads) {
   threads = cores();
   const auto set = [&threads](const int& wanted) {
-    if (wanted < 1) throw usage_error("--threads ", wanted, ": must be at least 1");
+    if (wanted < 1 || wanted > kMostThreads)
+      throw usage_error("--threads ", wanted, ": must be from 1 to ", kMostThreads);
     threads = wanted;
   };
   verb.add_option_function<int>("--threads", set, "what is written does not depend on it")

@@ -3,6 +3,7 @@ import contextlib
 import json
 import os
 import pty
+import resource
 import signal
 import subprocess
 import tempfile
@@ -90,6 +91,20 @@ class DataCommands(unittest.TestCase):
                       ["--holdout-fraction", 0.1]):
             self.prepare(self.input, *wrong, status=2)
         self.assertFalse((self.at / "out.h5").exists())
+
+    def test_threads_that_the_system_does_not_give_are_an_error_of_usage(self):
+        def little_address_space():
+            resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))  # a thread's stack takes 8 MiB of it
+            resource.setrlimit(resource.RLIMIT_STACK, (8 << 20, 8 << 20))
+
+        before = sorted(os.listdir(self.at))
+        tokenizer = ["--tokenizer", GOLDEN / "llama3.json"]
+        for verb, more in (("prepare", tokenizer), ("train-tokenizer", [])):
+            done = subprocess.run([DROVER, "data", verb, self.input, "--out", self.at / "out", "--threads", "1000", *more],
+                                  preexec_fn=little_address_space, capture_output=True, text=True, check=False)
+            self.assertEqual(done.returncode, 2, done.stderr)
+            self.assertRegex(done.stderr, r"cannot start 1000 threads, number \d+ failed: .*; ask for fewer")
+        self.assertEqual(sorted(os.listdir(self.at)), before)
 
     def test_what_is_wrong_with_the_input_exits_3_and_leaves_nothing(self):
         before = sorted(os.listdir(self.at))
