@@ -7,6 +7,8 @@
 
 namespace drover {
 
+inline constexpr double kPlainLineSeconds = 10;  // between lines of progress in a log or a pipe
+
 struct ConsoleOptions {
   std::string log_file;   // empty: none
   bool to_people = true;  // rank 0: standard output too

@@ -84,7 +84,8 @@ std::string documents_line(std::string_view what, const PartSummary& part) {
 Exit train(TrainTokenizer options) {
   PosixFileSystem files;
   Console console({});
-  options.progress = [&](const ReadProgress& progress) { console.live(progress_line(progress)); };
+  ReadProgressLines lines(console);
+  options.progress = [&lines](const ReadProgress& progress) { lines.show(progress); };
   const TrainedTokenizer trained = train_tokenizer(files, options);
   console.print(documents_line("learned from", trained.read));
   if (trained.left_out.documents > 0) console.print(documents_line("held out", trained.left_out));
@@ -129,9 +130,10 @@ Exit run_prepare(Prepare prepare_options) {
     if (signals.requested())
       throw Error(Exit::run_again, cat("stopped by ", signals.name(), "; nothing was written"));
   };
+  ReadProgressLines lines(console);
   options.progress = [&](const ReadProgress& progress) {
     options.documents.check_stop();
-    console.live(progress_line(progress));
+    lines.show(progress);
   };
   const PrepareSummary summary = prepare(files, Tokenizer::load(prepare_options.tokenizer), options);
   std::string text = describe(summary);

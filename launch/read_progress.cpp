@@ -27,4 +27,10 @@ std::string progress_line(const ReadProgress& progress) {
   return line.str();
 }
 
+void ReadProgressLines::show(const ReadProgress& progress) {
+  if (progress.seconds < next_seconds_) return console_.live(progress_line(progress));
+  next_seconds_ = progress.seconds + kPlainLineSeconds;
+  console_.print(progress_line(progress));
+}
+
 }  // namespace drover

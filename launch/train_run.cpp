@@ -25,7 +25,6 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-constexpr double kPlainLineSeconds = 10;  // between lines in a log or a pipe
 constexpr double kSmoothing = 0.1;        // weight of the newest step in the estimate of time left
 
 class TrainRun {

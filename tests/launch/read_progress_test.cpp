@@ -1,5 +1,9 @@
 #include "launch/read_progress.h"
 
+#include <algorithm>
+
+#include "tests/support/file_bytes.h"
+#include "tests/support/temporary_folder.h"
 #include "tests/support/test_support.h"
 
 namespace drover {
@@ -16,6 +20,18 @@ TEST_CASE("the live line of reading says how far it is, how fast, and how long i
 
 TEST_CASE("the live line leaves out what isn't known") {
   CHECK(progress_line({.bytes_read = 2'000'000, .documents = 5}) == "2 MB  5 documents");
+}
+
+TEST_CASE("where there is no terminal, reading is told of every ten seconds") {
+  const TemporaryFolder folder;
+  const std::string log = (folder.path() / "log").string();
+  Console console({.log_file = log, .to_people = false});
+  ReadProgressLines lines(console);
+  for (int half_seconds = 1; half_seconds <= 70; ++half_seconds)
+    lines.show({.bytes_read = half_seconds * 1'000'000, .documents = 5, .seconds = half_seconds / 2.0});
+  const std::string told = read_bytes(log);
+  CHECK(std::count(told.begin(), told.end(), '\n') == 3);
+  for (const char* read : {" 20 MB  ", " 40 MB  ", " 60 MB  "}) CHECK_THAT(told, Catch::Contains(read));
 }
 
 }  // namespace drover
