@@ -24,12 +24,17 @@ struct Lengths {
   std::int64_t sampled = 0, shortest = 0, longest = 0;
 };
 
+// The i-th of `sampled` documents, evenly spaced over all: i x documents / sampled without its overflow.
+std::int64_t sampled_document(std::int64_t i, std::int64_t sampled, std::int64_t documents) {
+  return i * (documents / sampled) + i * (documents % sampled) / sampled;
+}
+
 Lengths lengths_of(const TokenStore& store) {
   Lengths lengths;
   const std::int64_t documents = store.document_count();
   lengths.sampled = std::min(documents, kMostSampled);
   for (std::int64_t i = 0; i < lengths.sampled; ++i) {
-    const std::int64_t document = lengths.sampled == documents ? i : i * (documents / lengths.sampled);
+    const std::int64_t document = sampled_document(i, lengths.sampled, documents);
     const std::int64_t length = store.offset(document + 1) - store.offset(document);
     if (length < 0)
       throw input_error(store.path(), ": document ", document, " ends before it starts; restore the file");

@@ -394,6 +394,20 @@ TEST_CASE("inspect shows what a store holds, and decodes its beginning with the 
   CHECK_THROWS_AS(inspect_store(files, {.path = "other.h5", .tokenizer = &tokenizer}), Error);
 }
 
+TEST_CASE("inspect samples the documents of a large store up to its end") {
+  RecordingFileSystem files;
+  constexpr std::int64_t kShort = 1'000'000, kLong = 500'000;  // documents, of one token and then of three
+  BuildStore store{.zero_ids = kShort + 3 * kLong, .text_bytes = std::vector<std::int64_t>(kShort + kLong, 1)};
+  for (std::int64_t d = 0; d <= kShort; ++d) store.offsets.push_back(d);
+  for (std::int64_t d = 1; d <= kLong; ++d) store.offsets.push_back(kShort + 3 * d);
+  build_store(files, "store.h5", store);
+  const std::string text = inspect_store(files, {.path = "store.h5"});
+  INFO(text);
+  CHECK(contains(text, "(1000000 documents, evenly spaced): shortest 1, longest 3"));
+  CHECK(contains(text, "below            2      666667"));
+  CHECK(contains(text, "below            4      333333"));
+}
+
 TEST_CASE("the h5py reader of docs/token_store.md reads a store, on a machine without Drover") {
   const TemporaryFolder folder;
   PosixFileSystem files;
