@@ -7,6 +7,7 @@
 
 #include "core/digest.h"
 #include "core/error.h"
+#include "data/split.h"
 
 namespace drover {
 
@@ -51,7 +52,7 @@ void BatchEncoder::encode_document(RawDocument& raw, DocumentBatch& batch) {
     problem = append_stored_ids(raw, batch);
   } else {
     problem = take_text(raw, options_.documents.text_key, text_);
-    if (!problem) problem = append_text_ids(text_, batch);
+    if (!problem) problem = append_text_ids(raw, batch);
   }
   if (!problem) return add_document(begin, batch);
   if (options_.documents.bad == BadInput::refuse) {
@@ -62,12 +63,14 @@ void BatchEncoder::encode_document(RawDocument& raw, DocumentBatch& batch) {
   ++batch.findings.bad;
 }
 
-std::optional<std::string> BatchEncoder::append_text_ids(std::string_view text, DocumentBatch& batch) {
-  if (text.empty()) return std::nullopt;
+std::optional<std::string> BatchEncoder::append_text_ids(const RawDocument& raw, DocumentBatch& batch) {
+  if (text_.empty()) return std::nullopt;
   if (bos_) batch.ids.push_back(*bos_);
   std::int64_t replaced = 0;
   try {
-    replaced = encoder_.encode_ordinary(text, batch.ids);
+    replaced = encoder_.encode_ordinary(text_, batch.ids);
+  } catch (const SplitTooSlow& error) {  // what is passed over must not depend on the time that it takes
+    throw input_error(reader_.place(raw), ": ", error.what());
   } catch (const Error& error) {
     if (error.exit() != Exit::input) throw;
     return error.what();
@@ -75,9 +78,9 @@ std::optional<std::string> BatchEncoder::append_text_ids(std::string_view text, 
   if (eos_) batch.ids.push_back(*eos_);
   batch.findings.replacements += replaced;
   batch.findings.invalid_utf8 += replaced > 0;
-  batch.findings.with_nul += text.find('\0') != std::string_view::npos;
-  batch.findings.with_crlf += text.find("\r\n") != std::string_view::npos;
-  batch.findings.special_names += tokenizer_.count_special_names(text);
+  batch.findings.with_nul += text_.find('\0') != std::string_view::npos;
+  batch.findings.with_crlf += text_.find("\r\n") != std::string_view::npos;
+  batch.findings.special_names += tokenizer_.count_special_names(text_);
   return std::nullopt;
 }
 

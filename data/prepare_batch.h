@@ -36,7 +36,7 @@ class BatchEncoder {
 
  private:
   void encode_document(RawDocument& raw, DocumentBatch& batch);
-  std::optional<std::string> append_text_ids(std::string_view text, DocumentBatch& batch);
+  std::optional<std::string> append_text_ids(const RawDocument& raw, DocumentBatch& batch);  // of text_
   std::optional<std::string> append_stored_ids(const RawDocument& raw, DocumentBatch& batch);
   void add_document(std::int64_t ids_begin, DocumentBatch& batch);
 

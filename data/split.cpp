@@ -144,10 +144,9 @@ struct Splitter::State {
                         : pcre2_match(code, bytes, subject.size(), at, PCRE2_NO_UTF_CHECK, match, context);
   }
 
-  [[noreturn]] void fail(const std::string& reason) const {
-    throw input_error(pattern->path, ": the split pattern '", pattern->rule.pattern, "' gave up ", at,
-                      " bytes into a text of ", text.size(), ": ", reason,
-                      "; use a pattern that backtracks less");
+  std::string failure(const std::string& reason) const {
+    return cat(pattern->path, ": the split pattern '", pattern->rule.pattern, "' gave up ", at,
+               " bytes into a text of ", text.size(), ": ", reason, "; use a pattern that backtracks less");
   }
 
   // What lies before `end` is a match or not.
@@ -176,7 +175,7 @@ struct Splitter::State {
   void take_one(std::vector<std::string_view>& pieces) {
     const int found = find();
     if (found == PCRE2_ERROR_NOMATCH) return add(text.size(), false, pieces);
-    if (found < 0) fail(pcre2_message(found));
+    if (found < 0) throw input_error(failure(pcre2_message(found)));
     const PCRE2_SIZE* span = pcre2_get_ovector_pointer(match);
     add(span[0], false, pieces);
     add(span[1], true, pieces);
@@ -220,8 +219,8 @@ void Splitter::next(std::vector<std::string_view>& pieces) {
   state_->fill(pieces);
   state_->seconds += times * (thread_seconds() - began);
   if (state_->seconds > state_->seconds_allowed) {
-    state_->fail(
-        cat("it has taken ", state_->seconds, " s of CPU time for what should take well under a second"));
+    throw SplitTooSlow(Exit::input, state_->failure(cat("it has taken ", state_->seconds,
+                                                        " s of CPU time for what should take well under a second")));
   }
 }
 

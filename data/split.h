@@ -14,7 +14,7 @@
 // at as its stand-in.
 //
 // Patterns are untrusted, so matching is bounded (SplitLimits). Beyond that: an input error that names the
-// pattern.
+// pattern, SplitTooSlow where it is the time that is over.
 #pragma once
 
 #include <cstdint>
@@ -23,6 +23,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/error.h"
 #include "data/split_rule.h"
 
 namespace drover {
@@ -45,6 +46,12 @@ class SplitPattern {
   friend class Splitter;
   struct Code;
   std::unique_ptr<Code> code_;
+};
+
+// Unlike other errors it depends on the machine, so what it ends must not go on without the text.
+class SplitTooSlow : public Error {
+ public:
+  using Error::Error;
 };
 
 // The steps bound one match that explodes, the seconds many that each crawl. CPU time of the calling thread,

@@ -315,6 +315,26 @@ TEST_CASE("a bad document is an error with its place, of several the first, and 
   CHECK_THAT(describe(summary), Catch::Contains("2 bad documents, passed over"));
 }
 
+TEST_CASE("a pattern that is too slow is never a bad document, which would depend on the machine") {
+  const Workshop shop;
+  PosixFileSystem files;
+  // Quadratic, though no match takes many steps (tests/data/tokenizer_split_test.cpp).
+  PrepareOptions options = shop.options({shop.add("slow.txt", std::string(400'000, 'a'))});
+  options.documents.bad = BadInput::skip;
+  CHECK_THROWS_WITH(prepare(files, byte_tokenizer(R"(\p{L}*!|\p{L})"), options),
+                    Catch::Contains("slow.txt: ") && Catch::Contains("s of CPU time"));
+  CHECK(shop.files("out").empty());
+}
+
+TEST_CASE("a document on which the pattern takes too many steps is a bad one, on every machine") {
+  const Workshop shop;
+  PosixFileSystem files;
+  PrepareOptions options =
+      shop.options({shop.add("slow.txt", std::string(5000, 'a')), shop.add("text.txt", "a!")});
+  options.documents.bad = BadInput::skip;
+  CHECK(prepare(files, byte_tokenizer("(?:a+)+[!?]"), options).findings.bad == 1);
+}
+
 TEST_CASE("a file that exists is kept unless it is to be replaced") {
   const Workshop shop;
   const std::string input = shop.add("a.txt", "text");
