@@ -206,6 +206,13 @@ void remove_flat_directory(FileSystem& files, const std::filesystem::path& direc
   files.remove_directory(directory);
 }
 
+std::optional<std::int64_t> available_bytes(const std::filesystem::path& folder) {
+  std::error_code failure;
+  const std::filesystem::space_info space = std::filesystem::space(folder, failure);
+  if (failure) return std::nullopt;
+  return static_cast<std::int64_t>(space.available);
+}
+
 std::string read_text(FileSystem& files, const std::filesystem::path& path, std::int64_t limit,
                       OpenMode mode) {
   const auto file = files.open(path, mode);

@@ -104,6 +104,9 @@ inline std::span<const std::byte> bytes_of(std::string_view text) { return std::
 // EISDIR ...) otherwise.
 void remove_flat_directory(FileSystem& files, const std::filesystem::path& directory);
 
+// Of the disk that a folder is on, for whoever may write there; none where that cannot be known.
+std::optional<std::int64_t> available_bytes(const std::filesystem::path& folder);
+
 // Text files. read_text refuses more than `limit` bytes before it allocates them. write_text_atomically
 // leaves either the old or the new content under the name, whatever happens, and has synced both the bytes
 // and the name when it returns.

@@ -4,7 +4,6 @@
 #include <atomic>
 #include <chrono>
 #include <future>
-#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -132,15 +131,6 @@ class ProgressReporter {
   double next_ = 0;
 };
 
-// Of the disk that the outputs go to; none if that cannot be known.
-std::optional<std::int64_t> available_bytes(const std::filesystem::path& out) {
-  const std::filesystem::path folder = out.has_parent_path() ? out.parent_path() : ".";
-  std::error_code failure;
-  const std::filesystem::space_info space = std::filesystem::space(folder, failure);
-  if (failure) return std::nullopt;
-  return static_cast<std::int64_t>(space.available);
-}
-
 PrepareSummary summary_of_input(const DocumentReader& reader) {
   const InputList& inputs = reader.inputs();
   return {.files = static_cast<std::int64_t>(inputs.files.size()),
@@ -155,8 +145,7 @@ PrepareSummary summary_of_input(const DocumentReader& reader) {
 class Preparation {
  public:
   Preparation(FileSystem& files, const Tokenizer& tokenizer, const PrepareOptions& options)
-      : options_(options),
-        waves_(options.documents, options.threads),
+      : waves_(options.documents, options.threads),
         outputs_(files, tokenizer, options),
         progress_(options.progress, waves_.documents().bytes_total()),
         pool_(options.threads) {
@@ -166,7 +155,9 @@ class Preparation {
   PrepareSummary run() {
     for (Wave wave = waves_.next(); !wave.batches.empty(); wave = waves_.next()) {
       encode(wave);
-      if (outputs_.documents() == 0) check_space(wave);
+      // Before the first byte is written: the first wave is enough to know how many a byte of input becomes.
+      if (outputs_.documents() == 0)
+        outputs_.check_space(wave.batches, wave.bytes_read, waves_.documents().bytes_total());
       write(wave);
     }
     progress_.finish(progress());
@@ -179,17 +170,6 @@ class Preparation {
     pool_.run(static_cast<std::int64_t>(wave.batches.size()), [&](std::int64_t batch, int worker) {
       encoders_[static_cast<std::size_t>(worker)].encode(wave.batches[static_cast<std::size_t>(batch)]);
     });
-  }
-
-  // Before the first byte is written: the first wave is enough to know how many a byte of input becomes.
-  void check_space(const Wave& wave) const {
-    const std::optional<std::int64_t> available = available_bytes(options_.out);
-    if (!available) return;
-    SpaceEstimate estimate{
-        .read = wave.bytes_read, .total = waves_.documents().bytes_total(), .available = *available};
-    for (const DocumentBatch& batch : wave.batches) estimate.output += outputs_.bytes_of(batch);
-    const auto problem = space_problem(estimate);
-    if (problem) throw input_error(options_.out.string(), ": ", *problem);
   }
 
   void write(const Wave& wave) {
@@ -215,7 +195,6 @@ class Preparation {
     return summary;
   }
 
-  const PrepareOptions& options_;
   WaveReader waves_;
   PrepareOutputs outputs_;
   ProgressReporter progress_;

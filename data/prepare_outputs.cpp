@@ -1,6 +1,10 @@
 #include "data/prepare_outputs.h"
 
+#include <sys/stat.h>
+
 #include <cmath>
+#include <map>
+#include <system_error>
 #include <utility>
 
 #include "core/error.h"
@@ -9,6 +13,18 @@ namespace drover {
 namespace {
 
 constexpr std::size_t kTextBuffer = 1 << 20;
+
+std::filesystem::path folder_of(const std::filesystem::path& file) {
+  return file.has_parent_path() ? file.parent_path() : ".";
+}
+
+// The one name of a file, as far as its folders are there: two spellings of it are one file.
+std::filesystem::path resolved(const std::filesystem::path& file) {
+  if (file.empty()) return file;
+  std::error_code failure;
+  const std::filesystem::path name = std::filesystem::weakly_canonical(std::filesystem::absolute(file), failure);
+  return failure ? file : name;
+}
 
 const PrepareOptions& checked(const PrepareOptions& options) {
   const double fraction = options.holdout_fraction;
@@ -20,8 +36,9 @@ const PrepareOptions& checked(const PrepareOptions& options) {
     throw usage_error("--holdout-out and --holdout-text need --holdout-fraction above 0");
   }
   if (options.out.empty()) throw usage_error("--out is missing: the token store to write");
-  if (options.out == options.holdout_out || options.out == options.holdout_text ||
-      (!options.holdout_out.empty() && options.holdout_out == options.holdout_text)) {
+  const std::filesystem::path out = resolved(options.out), holdout_out = resolved(options.holdout_out),
+                              holdout_text = resolved(options.holdout_text);
+  if (out == holdout_out || out == holdout_text || (!holdout_out.empty() && holdout_out == holdout_text)) {
     throw usage_error("--out, --holdout-out and --holdout-text must be different files");
   }
   if (options.threads < 1) throw usage_error("--threads ", options.threads, ": must be at least 1");
@@ -41,6 +58,34 @@ WriteStore store_options(const Tokenizer& tokenizer, const PrepareOptions& optio
   return store;
 }
 
+// What is to be written, by the disk that it goes to.
+class Disks {
+ public:
+  void add(const std::filesystem::path& file, std::int64_t bytes) {
+    struct stat status {};
+    if (::stat(folder_of(file).c_str(), &status) != 0) return;  // whoever writes there says so
+    Disk& disk = disks_.try_emplace(status.st_dev, Disk{.file = file}).first->second;
+    disk.bytes += bytes;
+  }
+
+  void check(std::int64_t read, std::int64_t total) const {
+    for (const auto& [device, disk] : disks_) {
+      const std::optional<std::int64_t> available = available_bytes(folder_of(disk.file));
+      if (!available) continue;
+      const auto problem =
+          space_problem({.output = disk.bytes, .read = read, .total = total, .available = *available});
+      if (problem) throw input_error(disk.file.string(), ": ", *problem);
+    }
+  }
+
+ private:
+  struct Disk {
+    std::filesystem::path file;  // the first
+    std::int64_t bytes = 0;      // of all
+  };
+  std::map<dev_t, Disk> disks_;
+};
+
 void count(PartSummary& part, std::int64_t tokens, std::int64_t text_bytes) {
   part.documents += 1;
   part.tokens += tokens;
@@ -58,6 +103,7 @@ TextWriter::TextWriter(FileSystem& files, std::filesystem::path path, Existing e
     : files_(files), path_(std::move(path)), partial_(path_) {
   partial_ += ".partial";
   refuse_existing(files_, path_, existing);
+  refuse_unfinished(files_, partial_);
   file_ = files_.open(partial_, OpenMode::create);
 }
 
@@ -89,12 +135,12 @@ void TextWriter::finish() {
 void TextWriter::publish() {
   files_.rename(partial_, path_);
   file_.reset();
-  const std::filesystem::path folder = path_.parent_path();
-  files_.sync_directory(folder.empty() ? "." : folder);
+  files_.sync_directory(folder_of(path_));
 }
 
 PrepareOutputs::PrepareOutputs(FileSystem& files, const Tokenizer& tokenizer, const PrepareOptions& options)
-    : token_bytes_(size_of(token_type_for(tokenizer.vocab_size()))),
+    : options_(options),
+      token_bytes_(size_of(token_type_for(tokenizer.vocab_size()))),
       train_(files, store_options(tokenizer, checked(options),
                                   options.holdout_fraction > 0 ? StorePart::train : StorePart::all)) {
   if (options.holdout_fraction == 0) return;
@@ -130,10 +176,25 @@ std::int64_t PrepareOutputs::documents() const {
   return train_summary_.documents + holdout_summary_.documents;
 }
 std::int64_t PrepareOutputs::tokens() const { return train_summary_.tokens + holdout_summary_.tokens; }
-std::int64_t PrepareOutputs::bytes_of(const DocumentBatch& batch) const {
+
+// Within a few kilobytes.
+void PrepareOutputs::check_space(std::span<const DocumentBatch> batches, std::int64_t read,
+                                 std::int64_t total) const {
   constexpr std::int64_t kNumbersOfDocument = 2 * sizeof(std::int64_t);
-  const std::int64_t text = holdout_text_ ? std::ssize(batch.holdout_text) : 0;
-  return std::ssize(batch.ids) * token_bytes_ + std::ssize(batch.documents) * kNumbersOfDocument + text;
+  std::int64_t train = 0, holdout = 0, text = 0;  // bytes
+  for (const DocumentBatch& batch : batches) {
+    std::int64_t begin = 0;
+    for (const EncodedDocument& document : batch.documents) {
+      (document.held_out ? holdout : train) += (document.ids_end - begin) * token_bytes_ + kNumbersOfDocument;
+      begin = document.ids_end;
+    }
+    text += std::ssize(batch.holdout_text);
+  }
+  Disks disks;
+  disks.add(options_.out, train);
+  if (holdout_) disks.add(options_.holdout_out, holdout);
+  if (holdout_text_) disks.add(options_.holdout_text, text);
+  disks.check(read, total);
 }
 
 std::optional<std::string> space_problem(const SpaceEstimate& estimate) {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 
 #include "data/prepare.h"
@@ -38,7 +39,7 @@ class TextWriter {
 
 class PrepareOutputs {
  public:
-  // Error{usage}: options that contradict each other.
+  // The options outlive this. Error{usage}: options that contradict each other.
   PrepareOutputs(FileSystem& files, const Tokenizer& tokenizer, const PrepareOptions& options);
 
   void add(const DocumentBatch& batch);
@@ -46,12 +47,14 @@ class PrepareOutputs {
 
   std::int64_t documents() const;
   std::int64_t tokens() const;
-  // What add() would write for `batch`, within a few kilobytes.
-  std::int64_t bytes_of(const DocumentBatch& batch) const;
+  // Error{input} if a disk that is written to has less room than the input takes, of which `batches` are the first
+  // `read` of `total` bytes (0: not known).
+  void check_space(std::span<const DocumentBatch> batches, std::int64_t read, std::int64_t total) const;
   PartSummary train() const { return train_summary_; }
   PartSummary holdout() const { return holdout_summary_; }
 
  private:
+  const PrepareOptions& options_;
   std::int64_t token_bytes_;  // of one in a store
   StoreWriter train_;
   std::optional<StoreWriter> holdout_;
@@ -60,9 +63,9 @@ class PrepareOutputs {
 };
 
 struct SpaceEstimate {
-  std::int64_t output = 0;           // bytes that the input read so far gives
+  std::int64_t output = 0;           // bytes that the input read so far gives on this disk
   std::int64_t read = 0, total = 0;  // bytes of input; total 0: not known
-  std::int64_t available = 0;        // bytes on the output's disk
+  std::int64_t available = 0;        // bytes on it
 };
 // What is wrong, in words, if the output of all the input will not fit at the rate seen so far.
 std::optional<std::string> space_problem(const SpaceEstimate& estimate);

@@ -98,12 +98,7 @@ struct StoreWriter::State {
 
   void refuse_leftovers() const {
     refuse_existing(files, options.path, options.existing);
-    for (const auto& path : {partial, records_path}) {
-      if (!files.exists(path)) continue;
-      throw usage_error(
-          path.string(),
-          ": exists; another `data prepare` is writing it, or one was killed: if none runs, remove it");
-    }
+    for (const auto& path : {partial, records_path}) refuse_unfinished(files, path);
   }
 
   // The order of datasets decides offsets: tokens first, so that theirs does not depend on what follows.
@@ -220,6 +215,13 @@ void StoreWriter::State::finish() {
 void refuse_existing(FileSystem& files, const std::filesystem::path& path, Existing existing) {
   if (existing == Existing::refuse && files.exists(path))
     throw usage_error(path.string(), ": exists; name another, or replace it with --replace");
+}
+
+void refuse_unfinished(FileSystem& files, const std::filesystem::path& partial) {
+  if (!files.exists(partial)) return;
+  throw usage_error(
+      partial.string(),
+      ": exists; another `data prepare` is writing it, or one was killed: if none runs, remove it");
 }
 
 StoreWriter::StoreWriter(FileSystem& files, WriteStore options) {

@@ -24,6 +24,8 @@ namespace drover {
 enum class Existing : std::uint8_t { refuse, replace };
 // Error{usage} if a file of that name is there and is to be kept.
 void refuse_existing(FileSystem& files, const std::filesystem::path& path, Existing existing);
+// Error{usage} if `partial`, which a writer gives its final name at the end, is there.
+void refuse_unfinished(FileSystem& files, const std::filesystem::path& partial);
 
 struct WriteStore {
   std::filesystem::path path;

@@ -353,6 +353,18 @@ TEST_CASE("a file that exists is kept unless it is to be replaced") {
   CHECK(texts_of(shop.path("out.h5")) == Texts{"text"});
 }
 
+TEST_CASE("what an earlier writer of an output left is named, whichever output it is") {
+  const Workshop shop;
+  const std::string input = shop.add("a.txt", "text");
+  for (const char* left : {"out.h5.partial", "holdout.h5.partial.documents", "holdout.txt.partial"}) {
+    shop.add(left, "");
+    CHECK_THAT(trouble(shop.with_holdout({input}, 0.5), Exit::usage),
+               Catch::Contains(cat(left, ": exists")) && Catch::Contains("if none runs, remove it"));
+    CHECK(shop.files("out").size() + shop.files("holdout").size() == 1);
+    std::filesystem::remove(shop.path(left));
+  }
+}
+
 TEST_CASE("Megatron's ids are copied, and their text is what they decode to") {
   const Workshop shop;
   const MegatronFiles made = megatron_files({{256, 'h', 'i', 257}, {}, {'x'}});
@@ -392,6 +404,12 @@ TEST_CASE("options that don't go together are usage errors") {
   CHECK_THAT(trouble(alone, Exit::usage), Catch::Contains("--holdout-out"));
   CHECK_THAT(trouble(unused, Exit::usage), Catch::Contains("above 0"));
   CHECK_THAT(trouble(same, Exit::usage), Catch::Contains("different files"));
+  same.holdout_out = shop.path("holdout.h5");
+  std::filesystem::create_directory_symlink(shop.path("."), shop.path("link"));
+  for (const char* again : {"./holdout.h5", "link/out.h5"}) {
+    same.holdout_text = shop.path(again);
+    CHECK_THAT(trouble(same, Exit::usage), Catch::Contains("different files"));
+  }
   CHECK_THAT(trouble(threads, Exit::usage), Catch::Contains("--threads 0"));
 }
 
