@@ -3,6 +3,7 @@ import contextlib
 import json
 import os
 import pty
+import random
 import resource
 import signal
 import subprocess
@@ -60,9 +61,13 @@ class DataCommands(unittest.TestCase):
             self.assertIn("It was a dark", shown)
 
     def test_a_pipe_gives_the_store_that_the_file_gives_and_threads_change_nothing(self):
-        self.prepare(self.input, out="file.h5")
-        self.prepare("-", out="pipe.h5", stdin=self.lines)
-        self.prepare("-", "--threads", 5, out="threads.h5", stdin=self.lines)
+        words = random.Random(1)
+        lines = b"".join(json.dumps({"text": " ".join(words.choices(TEXTS, k=4)) + str(n)}).encode() + b"\n"
+                         for n in range(2400))  # 12 MB: two waves of two threads, and many batches of each
+        self.input.write_bytes(lines)
+        self.prepare(self.input, "--threads", 1, out="file.h5")
+        self.prepare("-", "--threads", 1, out="pipe.h5", stdin=lines)
+        self.prepare("-", "--threads", 2, out="threads.h5", stdin=lines)
         expected = (self.at / "file.h5").read_bytes()
         self.assertEqual((self.at / "pipe.h5").read_bytes(), expected)
         self.assertEqual((self.at / "threads.h5").read_bytes(), expected)
