@@ -91,7 +91,8 @@ class Reader {
                         ", use a newer one");
   }
   Error bad(const char* key) const {
-    return input_error(path_.string(), ": \"", key, "\" is missing or has a value that cannot be");
+    return input_error(path_.string(), ": \"", key,
+                       "\" is missing or has a value that cannot be; restore the checkpoint, or use another");
   }
 
  private:

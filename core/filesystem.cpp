@@ -21,6 +21,9 @@ std::string_view remedy(int code) {
       return "; free space there, or use another disk";
     case ENOENT:
       return "; check the name and its folder";
+    case EEXIST:
+    case ENOTEMPTY:
+      return "; something has this name already, move it away or choose another";
     case ENOTDIR:
       return "; a part of the path is a file, choose another";
     case EISDIR:

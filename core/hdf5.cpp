@@ -477,7 +477,10 @@ Hdf5File::Hdf5File(FileSystem& files, const std::filesystem::path& path, OpenMod
     inspector.group(root, "", 0);
     attributes_ = inspector.attributes(root, "");
   } catch (const Error& error) {
-    throw input_error(path.string(), " is not a file that can be used: ", error.what());
+    throw input_error(
+        path.string(), " is not a file that can be used: ", error.what(),
+        "; restore it, or write it anew: groups of contiguous, unfiltered datasets of numbers are "
+        "all that is read");
   }
   std::sort(datasets_.begin(), datasets_.end(), [](const auto& a, const auto& b) { return a.path < b.path; });
 }

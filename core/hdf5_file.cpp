@@ -40,14 +40,18 @@ void write_metadata(File& file, const Hdf5Plan& plan) {
   for (const Hdf5Run& run : plan.metadata) file.write(run.bytes, run.offset);
 }
 
+namespace {
+constexpr const char* kRestore = "; restore the file, or name another";
+}  // namespace
+
 const Hdf5Dataset& Hdf5File::dataset(std::string_view path, StoredType type, std::size_t dims) const {
   const auto found = std::lower_bound(datasets_.begin(), datasets_.end(), path,
                                       [](const Hdf5Dataset& d, std::string_view p) { return d.path < p; });
   if (found == datasets_.end() || found->path != path)
-    throw input_error(file_->path().string(), " has no dataset /", path);
+    throw input_error(file_->path().string(), " has no dataset /", path, kRestore);
   if (found->type != type || found->dims.size() != dims) {
     throw input_error(file_->path().string(), ": the dataset /", path, " is ", name_of(found->type), " with ",
-                      found->dims.size(), " dims, not ", name_of(type), " with ", dims);
+                      found->dims.size(), " dims, not ", name_of(type), " with ", dims, kRestore);
   }
   return *found;
 }
@@ -59,7 +63,7 @@ const Value& attribute_of(const Hdf5File& file, std::string_view name, std::stri
     const Value* value = attribute.name == name ? std::get_if<Value>(&attribute.value) : nullptr;
     if (value != nullptr) return *value;
   }
-  throw input_error(file.file().path().string(), " has no ", kind, " attribute ", name);
+  throw input_error(file.file().path().string(), " has no ", kind, " attribute ", name, kRestore);
 }
 }  // namespace
 

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "core/error.h"
+#include "core/filesystem.h"
 #include "data/documents.h"
 
 namespace drover {
@@ -63,7 +64,7 @@ class Lister {
       throw usage_error("--format megatron reads files, not standard input");
     const auto is_input = [](const InputFile& file) { return file.path == "-"; };
     if (std::any_of(list_.files.begin(), list_.files.end(), is_input)) {
-      throw usage_error("standard input (-) can be read only once");
+      throw usage_error("standard input (-) can be read only once; name it once");
     }
     list_.files.push_back({.path = "-", .form = form_of("-", wanted_)});
     list_.sized = false;
@@ -81,7 +82,7 @@ class Lister {
   void add_file(const std::string& path) {
     struct stat status {};
     if (::stat(path.c_str(), &status) != 0) {
-      throw input_error(path, ": cannot be read: ", std::generic_category().message(errno));
+      throw FileError("read", path, errno);
     }
     const bool regular = S_ISREG(status.st_mode);
     list_.sized = list_.sized && regular;
@@ -96,7 +97,7 @@ class Lister {
     for (; !failure && entry != fs::recursive_directory_iterator(); entry.increment(failure)) {
       if (!pass_over(entry)) paths.push_back(entry->path().string());
     }
-    if (failure) throw input_error(folder, ": cannot be listed: ", failure.message());
+    if (failure) throw FileError("list", folder, failure.value());
     std::sort(paths.begin(), paths.end());
     for (const std::string& path : paths) {
       wanted_ == DocumentForm::megatron ? add_megatron(path) : add_file(path);

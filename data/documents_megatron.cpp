@@ -63,11 +63,14 @@ MegatronReader::MegatronReader(const std::string& index_path)
   const std::int64_t size = static_cast<std::int64_t>(index_.bytes.size());
   if (size < kHeaderBytes || std::memcmp(index_.bytes.data(), kMagic.data(), kMagic.size()) != 0 ||
       value_at<std::uint64_t>(index_.bytes, 9) != 1) {
-    throw input_error(path_, ": is no Megatron index of version 1");
+    throw input_error(
+        path_,
+        ": is no Megatron index of version 1; name the NAME.idx that Megatron-LM's preprocess_data wrote, "
+        "or leave --format megatron out");
   }
   type_code_ = value_at<std::uint8_t>(index_.bytes, 17);
   if (width_of(type_code_) == 0)
-    throw input_error(path_, ": type code ", type_code_, " is not one of token ids");
+    throw input_error(path_, ": type code ", type_code_, " is not one of token ids; name an index of tokens");
   sequences_ = value_at<std::int64_t>(index_.bytes, 18);
   const std::int64_t entries = value_at<std::int64_t>(index_.bytes, 26);
   // Bounded first, so that the sum can't overflow.
@@ -94,7 +97,7 @@ Cut MegatronReader::next(std::int64_t bound, std::string& ids) {
   const auto end = index_value<std::int64_t>(documents_at_, next_document_ + 1);
   if (begin < 0 || begin > end || end > sequences_) {
     throw input_error(path_, ": document ", next_document_ + 1, " is sequences ", begin, " to ", end, " of ",
-                      sequences_, "; the index is damaged");
+                      sequences_, "; the index is damaged, copy it again");
   }
   ++next_document_;
   bool too_long = false;
@@ -112,7 +115,7 @@ void MegatronReader::append_sequence(std::int64_t sequence, std::int64_t bound, 
   const auto size = static_cast<std::int64_t>(tokens_.bytes.size());
   if (length < 0 || offset < 0 || offset > size || bytes > size - offset) {
     throw input_error(path_, ": sequence ", sequence, " is ", bytes, " bytes at ", offset, " of a .bin of ",
-                      size, " bytes; one of the two is damaged or cut off");
+                      size, " bytes; one of the two is damaged or cut off, copy both again");
   }
   consumed_ += bytes + kIndexBytesOfSequence;
   const auto stored =
@@ -120,7 +123,8 @@ void MegatronReader::append_sequence(std::int64_t sequence, std::int64_t bound, 
   for (std::int64_t i = 0; i < length && !too_long; ++i) {
     const std::int64_t id = id_at(type_code_, stored, i);
     if (id < 0 || id > std::numeric_limits<std::int32_t>::max()) {
-      throw input_error(path_, ": sequence ", sequence, " holds ", id, ", which is no token id");
+      throw input_error(path_, ": sequence ", sequence, " holds ", id,
+                        ", which is no token id; copy the .bin again");
     }
     const auto narrow = static_cast<std::int32_t>(id);
     append_bounded(ids, {reinterpret_cast<const char*>(&narrow), sizeof narrow}, bound, too_long);

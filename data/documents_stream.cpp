@@ -8,11 +8,11 @@
 #include <zstd_errors.h>
 
 #include <cerrno>
-#include <cstring>
 #include <utility>
 #include <vector>
 
 #include "core/error.h"
+#include "core/filesystem.h"
 
 namespace drover {
 namespace {
@@ -32,7 +32,7 @@ class FileStream final : public ByteStream {
       : path_(path), check_stop_(std::move(check_stop)), buffer_(kBufferBytes) {
     // Non-blocking: a named pipe that nobody writes to yet is waited for in fill().
     descriptor_ = path == "-" ? dup(STDIN_FILENO) : open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (descriptor_ < 0) throw input_error(path, ": cannot be opened: ", std::strerror(errno));
+    if (descriptor_ < 0) throw FileError("open", path, errno);
   }
   ~FileStream() override { close(descriptor_); }
   FileStream(const FileStream&) = delete;
@@ -53,7 +53,7 @@ class FileStream final : public ByteStream {
       wait_for_bytes();
       const ssize_t count = read(descriptor_, buffer_.data() + filled, buffer_.size() - filled);
       if (count < 0 && (errno == EINTR || errno == EAGAIN)) continue;
-      if (count < 0) throw input_error(path_, ": cannot be read: ", std::strerror(errno));
+      if (count < 0) throw FileError("read", path_, errno);
       if (count == 0) break;
       filled += static_cast<std::size_t>(count);
     }
@@ -204,7 +204,9 @@ std::unique_ptr<ByteStream> open_stream(const std::string& path, CheckStop check
   if (start.starts_with(kGzipMagic)) return std::make_unique<GzipStream>(path, std::move(file));
   if (begins_like_zstd(start, path)) return std::make_unique<ZstdStream>(path, std::move(file));
   for (const std::string_view suffix : {".gz", ".zst"}) {
-    if (path.ends_with(suffix)) throw input_error(path, ": is named ", suffix, " but holds no such data");
+    if (path.ends_with(suffix))
+      throw input_error(path, ": is named ", suffix,
+                        " but holds no such data; name it as what it is, or copy it again");
   }
   return file;
 }

@@ -22,7 +22,7 @@ std::int64_t interval_of(const std::vector<std::int64_t>& starts, std::int64_t v
 Feed::Feed(const TokenSource& source, const FeedOptions& options)
     : source_(source), key_(feed_key(options.seed, source)), epoch_tokens_(source.total_tokens()) {
   DROVER_CHECK(options.region_tokens > 0 && options.region_documents > 0, "regions must be able to grow");
-  if (epoch_tokens_ <= 0) throw input_error("source ", source.name(), " has no tokens; prepare it from text");
+  if (epoch_tokens_ <= 0) throw input_error(source.where(), " has no tokens; prepare it from text");
   cut_regions(options);
   std::int64_t most_documents = 0;
   for (const Region& region : regions_) most_documents = std::max(most_documents, region.documents);
@@ -83,7 +83,8 @@ void Feed::build(Index& index, const Epoch& epoch, std::int64_t ordinal) const {
     const std::int64_t document = region.first_document + index.order(i);
     const std::int64_t length = source_.offset(document + 1) - source_.offset(document);
     if (length < 0)
-      throw input_error("source ", source_.name(), ": document ", document, " has ", length, " tokens");
+      throw input_error(source_.where(), ": document ", document, " has ", length,
+                        " tokens; prepare the store again");
     index.starts.push_back(index.starts.back() + length);
   }
 }

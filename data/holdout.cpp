@@ -13,7 +13,7 @@ std::int64_t documents_with_tokens(const TokenSource& source) {
   std::int64_t documents = 0;
   for (std::int64_t i = 0; i < source.document_count(); ++i) {
     if (source.offset(i + 1) < source.offset(i))
-      throw input_error("hold-out ", source.name(), ": document ", i,
+      throw input_error("hold-out ", source.where(), ": document ", i,
                         " ends before it begins; prepare the store again");
     documents += source.offset(i + 1) > source.offset(i);
   }
@@ -36,7 +36,7 @@ std::int64_t document_at(const TokenSource& source, std::int64_t token) {
 
 const HoldoutOptions& checked(const TokenSource& source, const HoldoutOptions& options) {
   if (source.total_tokens() <= 0)
-    throw input_error("hold-out ", source.name(), " has no tokens; prepare it from text");
+    throw input_error("hold-out ", source.where(), " has no tokens; prepare it from text");
   DROVER_CHECK(options.sequence_length >= 1 && options.max_rows >= 0 && options.microbatch_sequences >= 1,
                "hold-out rows of ", options.sequence_length);
   DROVER_CHECK(options.data_rank >= 0 && options.data_rank < options.data_ranks, "rank ", options.data_rank);

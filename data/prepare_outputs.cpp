@@ -22,7 +22,8 @@ std::filesystem::path folder_of(const std::filesystem::path& file) {
 std::filesystem::path resolved(const std::filesystem::path& file) {
   if (file.empty()) return file;
   std::error_code failure;
-  const std::filesystem::path name = std::filesystem::weakly_canonical(std::filesystem::absolute(file), failure);
+  const std::filesystem::path name =
+      std::filesystem::weakly_canonical(std::filesystem::absolute(file), failure);
   return failure ? file : name;
 }
 

@@ -16,9 +16,10 @@ class TokenSource {
  public:
   virtual ~TokenSource() = default;
 
-  // Names the content in messages and is part of the key of its feed's order, so it must not change when the
-  // file moves.
+  // Names the content and is part of the key of its feed's order, so it must not change when the file moves.
   virtual const std::string& name() const = 0;
+  // What messages call it: a store's path.
+  virtual std::string where() const { return name(); }
   virtual std::int64_t document_count() const = 0;
   // Where document `document` starts, in tokens; offset(0) == 0, never decreasing, offset(document_count())
   // == total_tokens(). Document in [0, document_count()]. Cheap: it is binary-searched.

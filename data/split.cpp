@@ -55,7 +55,7 @@ SplitPattern::Code::Code(const SplitRule& from, std::string_view path_text) : ru
                        PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C, &error, &offset, nullptr);
   if (!code) {
     throw input_error(path, ": the split pattern does not compile: ", pcre2_message(error), " at offset ",
-                      offset, " of '", translated, "'");
+                      offset, " of '", translated, "'; correct it");
   }
   jit = pcre2_jit_compile(code, PCRE2_JIT_COMPLETE) == 0;
 }
@@ -219,8 +219,9 @@ void Splitter::next(std::vector<std::string_view>& pieces) {
   state_->fill(pieces);
   state_->seconds += times * (thread_seconds() - began);
   if (state_->seconds > state_->seconds_allowed) {
-    throw SplitTooSlow(Exit::input, state_->failure(cat("it has taken ", state_->seconds,
-                                                        " s of CPU time for what should take well under a second")));
+    throw SplitTooSlow(Exit::input,
+                       state_->failure(cat("it has taken ", state_->seconds,
+                                           " s of CPU time for what should take well under a second")));
   }
 }
 

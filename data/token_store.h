@@ -41,6 +41,7 @@ class TokenStore final : public TokenSource {
 
   std::int64_t text_bytes_of(std::int64_t document) const;
   const StoreConfig& config() const { return config_; }
+  std::string where() const override { return path(); }
   std::string path() const { return hdf5_.file().path().string(); }
 
   // Reads the whole file once, 4 MiB at a time. Error{input} names the first damaged dataset and byte range,

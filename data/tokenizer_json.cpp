@@ -221,7 +221,8 @@ class JsonReader {
       const auto bytes = alphabet_to_bytes(spelled);
       if (!bytes)
         refuse("token '", spelled,
-               "' has a character outside the byte-level alphabet (a space is spelled \u0120)");
+               "' has a character outside the byte-level alphabet (a space is spelled \u0120); restore the "
+               "file");
       place(id, *bytes);
     }
     for (std::size_t id = 0; id < spec_.tokens.size(); ++id) {

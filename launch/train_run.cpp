@@ -25,7 +25,7 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-constexpr double kSmoothing = 0.1;        // weight of the newest step in the estimate of time left
+constexpr double kSmoothing = 0.1;  // weight of the newest step in the estimate of time left
 
 class TrainRun {
  public:

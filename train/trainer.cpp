@@ -176,7 +176,7 @@ void Trainer::resume(const RunState& state) {
     if (i >= state.feeds.size() || state.feeds[i].source != t_.sources[i]->name())
       throw input_error("the checkpoint's source ", i, " is ",
                         i < state.feeds.size() ? state.feeds[i].source : "missing",
-                        ", the configuration's is ", t_.sources[i]->name(),
+                        ", the configuration's is ", t_.sources[i]->name(), " in ", t_.sources[i]->where(),
                         "; a run resumes on the token stores it was started with");
     positions.push_back(state.feeds[i].position);
   }

@@ -397,7 +397,8 @@ TEST_CASE("inspect shows what a store holds, and decodes its beginning with the 
 TEST_CASE("inspect samples the documents of a large store up to its end") {
   RecordingFileSystem files;
   constexpr std::int64_t kShort = 1'000'000, kLong = 500'000;  // documents, of one token and then of three
-  BuildStore store{.zero_ids = kShort + 3 * kLong, .text_bytes = std::vector<std::int64_t>(kShort + kLong, 1)};
+  BuildStore store{.zero_ids = kShort + 3 * kLong,
+                   .text_bytes = std::vector<std::int64_t>(kShort + kLong, 1)};
   for (std::int64_t d = 0; d <= kShort; ++d) store.offsets.push_back(d);
   for (std::int64_t d = 1; d <= kLong; ++d) store.offsets.push_back(kShort + 3 * d);
   build_store(files, "store.h5", store);

@@ -14,7 +14,7 @@ PREPARE = "data prepare {} --tokenizer tokenizer.json --out x.h5"
 DOCS = PREPARE.format("docs.jsonl")
 
 TEXTS = [
-    Row("no such text", PREPARE.format("none.txt"), 3, ("none.txt: cannot be read: No such file",)),
+    Row("no such text", PREPARE.format("none.txt"), 3, ("cannot read none.txt: No such file", "check the name")),
     Row("a folder without texts", PREPARE.format("nothing"), 3, ("no files to read",), folder("nothing")),
     Row("a line that is no JSON", DOCS, 3, ("docs.jsonl:3: is not valid JSON at byte", "--skip-bad"),
         change("docs.jsonl", lambda data: data + b'{"text": oops}\n')),
@@ -42,7 +42,7 @@ TEXTS = [
         file("in", "oops\n"), stdin="in"),
     Row("Megatron's index without its tokens", PREPARE.format("m.idx --format megatron"), 3, ("m.bin",),
         file("m.idx", b"MMIDIDX\0\0" + (1).to_bytes(8, "little") + b"\x08" + bytes(16))),
-    Row("Megatron's index that is cut off", PREPARE.format("m.idx --format megatron"), 3, ("m.idx",),
+    Row("Megatron's index that is cut off", PREPARE.format("m.idx --format megatron"), 3, ("m.idx: is no Megatron index of version 1", "--format megatron"),
         both(file("m.idx", b"MMIDIDX\0\0" + bytes(3)), file("m.bin", b""))),
     Row("an output that exists", DOCS.replace("x.h5", "store.h5"), 2, ("store.h5: exists", "--replace")),
     Row("an output in a folder that is not there", DOCS.replace("x.h5", "no/x.h5"), 3, ("no/x.h5", "No such file")),
@@ -141,7 +141,7 @@ def flip_offset(here):
 INSPECT = "data inspect bad.h5"
 
 STORES = [
-    Row("no such store", FRESH + " data.sources[0].store=none.h5", 3, ("none.h5", "No such file"), changes=STARTED),
+    Row("no such store", FRESH + " data.sources[0].store=none.h5", 3, ("none.h5", "No such file", "check the name"), changes=STARTED),
     Row("a folder for a store", FRESH + " data.sources[0].store=texts", 3, ("texts", "not a regular file"),
         changes=STARTED),
     Row("an empty store", INSPECT, 3, ("bad.h5",), file("bad.h5", b"")),
@@ -155,14 +155,15 @@ STORES = [
         change("store.h5", lambda data: data[:4100] + bytes([data[4100] ^ 1]) + data[4101:])),
     Row("training on a store with a flipped bit in a token", FRESH, 3,
         ("store.h5: bytes 0 to", "of /tokens", "do not match their digest", "restore it from a copy"),
-        change("store.h5", lambda data: data[:4100] + bytes([data[4100] ^ 1]) + data[4101:]), changes=STARTED),
+        change("store.h5", lambda data: data[:4100] + bytes([data[4100] ^ 1]) + data[4101:]),
+        changes=STARTED + r"|runs/fresh/config\.yaml"),
     Row("training on a store with a flipped bit in an offset", FRESH, 3,
         ("store.h5: bytes 0 to", "of /document_offsets", "do not match their digest", "restore it from a copy"),
         flip_offset, changes=STARTED),
     Row("an HDF5 file that is no store", INSPECT, 3, ("bad.h5: is an HDF5 file, but no token store",),
         hdf5(lambda f: f.create_group("x"))),
     Row("a store whose tokens are in another file's dataset", INSPECT, 3,
-        ("bad.h5", "/tokens", "soft or external link"), copied_store(external_link)),
+        ("bad.h5", "/tokens", "soft or external link", "write it anew"), copied_store(external_link)),
     Row("a store with a soft link", INSPECT, 3, ("bad.h5", "/other", "soft or external link"),
         copied_store(soft_link)),
     Row("a store whose tokens are /etc/passwd", INSPECT, 3, ("bad.h5", "/tokens", "its bytes are in another file"),
@@ -181,7 +182,7 @@ STORES = [
         ("store.h5 was made with another tokenizer", "other.json", "data.tokenizer"), changes=STARTED),
     Row("a vocabulary larger than the model's", FRESH + " model.vocab_size=280", 3,
         ("store.h5", "model.vocab_size is 280"), changes=STARTED),
-    Row("a store without tokens", FRESH, 3, ("store",), both(file("none.jsonl", '{"text": ""}\n'),
+    Row("a store without tokens", FRESH, 3, ("store.h5 has no tokens", "prepare it from text"), both(file("none.jsonl", '{"text": ""}\n'),
         drover("data", "prepare", "none.jsonl", "--tokenizer", "tokenizer.json", "--out", "store.h5", "--replace")),
         changes=STARTED),
 ]

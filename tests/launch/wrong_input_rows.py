@@ -15,6 +15,7 @@ SECTIONS = {
     "Several ranks": RANKS,
 }
 ROWS = [row for rows in SECTIONS.values() for row in rows]
+DATA_ROWS = [*TEXTS, *STORES]
 
 INTRODUCTION = """# Wrong input
 

@@ -16,7 +16,7 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from wrong_input_row import make_good_folder  # noqa: E402
-from wrong_input_rows import ROWS, document  # noqa: E402
+from wrong_input_rows import DATA_ROWS, ROWS, document  # noqa: E402
 
 DROVER = os.environ.get("DROVER_BIN", "")
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
@@ -28,6 +28,8 @@ LONGEST = 2500  # characters of a message
 # What libraries, the runtime and invariants of ours say when something got past the code that should have refused it.
 NOISE = ("HDF5-DIAG", "terminate called", "what():", "std::", "nlohmann", "json.exception", "yaml-cpp", "core dumped",
          "broken invariant", "Segmentation", "MPI_ABORT was invoked", "AddressSanitizer", "runtime error")
+# How messages go on to what to do.
+REMEDY = re.compile(r"; |\b(needs|must) ")
 # Names that only exist while something is being written.
 UNFINISHED = re.compile(r"\.partial|\.next$|\.tmp")
 
@@ -90,6 +92,8 @@ class Answer:
             yield f"{len(said)} messages"
         message = said[0] if said else text
         yield from (f"does not say {words!r}" for words in self.row.says if words not in message)
+        if self.row in DATA_ROWS and not REMEDY.search(message):
+            yield "does not say what to do"
         yield from (f"noise: {words}" for words in NOISE if words in text)
         if len(message) > LONGEST or re.search(r"[\x00-\x08\x0b-\x1f\x7f]", message):
             yield "the message is too long or not printable"
