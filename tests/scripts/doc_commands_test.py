@@ -5,9 +5,9 @@ page's own, with the program as `drover` on PATH and as build/release/drover. `y
 a comment `# NAME.yaml` or `# NAME.py` are written to that file first. All else (`text` ...) is shown only. A command may
 fail where its line ends in the comment `# exits with N`.
 
-doc_commands.toml says what a page needs beforehand, which numbers of its YAML are too large for a test, and which
-blocks are not run as they stand: those tagged `long`, `gpu` or `slurm`, with what is run instead of them. Those tagged
-`interop` run as they stand where the Python environment of `scripts/setup --interop` is.
+doc_commands.toml says what a page needs beforehand, which numbers of its YAML are too large for a test, which programs
+are stood in for, and which blocks are not run as they stand: those tagged `long` or `gpu`, with what is run instead of
+them and why. Those tagged `interop` run where the Python environment of `scripts/setup --interop` is.
 """
 
 import os
@@ -23,7 +23,7 @@ SOURCE = pathlib.Path(os.environ["DROVER_SOURCE_DIR"])
 DROVER = pathlib.Path(os.environ["DROVER_BIN"])
 INTEROP = pathlib.Path(os.environ.get("DROVER_INTEROP_ENV") or SOURCE / "build" / "interop")
 LIST = pathlib.Path(__file__).with_name("doc_commands.toml")
-TAGS = {"long", "gpu", "slurm"}
+TAGS = {"long", "gpu", "interop"}
 SHOWN = {"text", "python", "json", "yaml", "cpp"}
 FENCE = re.compile(r"^```([^\n`]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -64,14 +64,18 @@ def with_announced_codes(block):
 class Workplace:
     """Where a page's blocks run."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, stand_ins):
         self.folder = pathlib.Path(folder)
         programs = self.folder / ".programs"
         programs.mkdir()
         (programs / "drover").symlink_to(DROVER)
+        for stand_in in stand_ins:
+            path = programs / stand_in["program"]
+            path.write_text(f"#!/bin/bash\n{stand_in['script'].strip()}\n")
+            path.chmod(0o755)
         (self.folder / "build").mkdir()
         (self.folder / "build" / "release").symlink_to(DROVER.parent)
-        for shared in ("configs", "scripts", "docs"):
+        for shared in ("configs", "containers", "docs", "scripts", "tests"):
             (self.folder / shared).symlink_to(SOURCE / shared)
         # The host may be smaller than what a page is written for, and root.
         self.environment = {**os.environ, "PATH": f"{programs}:{os.environ['PATH']}", "HOME": str(self.folder),
@@ -92,6 +96,7 @@ class DocCommands(unittest.TestCase):
         listed = tomllib.loads(LIST.read_text())
         cls.needs = {page["name"]: page for page in listed["page"]}
         cls.listed = {(block["page"], block["first"]): block for block in listed["block"]}
+        cls.stand_ins = listed["stand_in"]
 
     def test_every_block_says_what_it_is(self):
         for page in pages():
@@ -104,8 +109,10 @@ class DocCommands(unittest.TestCase):
                  if language == "sh"}
         self.assertEqual(set(self.listed) - there, set(), "listed, but on no page")
         for key, block in self.listed.items():
-            self.assertIn(block["tag"], TAGS | {"interop"}, key)
-            self.assertEqual("instead" in block, block["tag"] != "interop", key)
+            self.assertIn(block["tag"], TAGS, key)
+            self.assertTrue("instead" in block or block["tag"] == "interop", key)
+            self.assertEqual("instead" in block, bool(block.get("why")), key)
+        self.assertTrue(all(stand_in["why"] for stand_in in self.stand_ins))
 
     def test_changes_to_yaml_are_to_what_a_page_has(self):
         for name, needs in self.needs.items():
@@ -119,11 +126,12 @@ class DocCommands(unittest.TestCase):
                 self.assertTrue((page.parent / target).exists(), f"{name_of(page)}: {target}")
 
     def run_commands(self, workplace, page, block):
-        """As they stand, unless they are listed."""
+        """As they stand, or what is listed instead."""
         name = f"{page}: {first_line(block)}"
-        listed = self.listed.get((page, first_line(block)))
-        if not listed or "instead" in listed:
-            workplace.run(listed["instead"] if listed else block, name)
+        listed = self.listed.get((page, first_line(block)), {})
+        block = listed.get("instead", block)
+        if listed.get("tag") != "interop":
+            workplace.run(block, name)
         elif (INTEROP / "bin" / "python3").exists():
             workplace.run(f'PATH="{INTEROP}/bin:$PATH"\n{block}', name)
         else:
@@ -133,7 +141,7 @@ class DocCommands(unittest.TestCase):
         name = name_of(page)
         needs = self.needs.get(name, {})
         with tempfile.TemporaryDirectory() as folder:
-            workplace = Workplace(folder)
+            workplace = Workplace(folder, self.stand_ins)
             if "prepare" in needs:
                 workplace.run(needs["prepare"], f"{name}, prepared")
             for language, block in blocks_of(page):
