@@ -8,6 +8,7 @@
 
 #include "checkpoint/directory.h"
 #include "checkpoint/verify.h"
+#include "core/printable.h"
 
 namespace drover {
 namespace {
@@ -38,21 +39,14 @@ class Contents {
   std::vector<std::size_t> pieces;  // by file
 };
 
-// Text from a manifest, safe for a terminal.
-std::string printable(std::string text) {
-  std::replace_if(
-      text.begin(), text.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; }, ' ');
-  return text;
-}
-
 void print_state(const RunState& state, std::ostream& out) {
   out << "  step         " << state.step << "\n  tokens       " << state.tokens << "\n  rows         "
       << state.rows << "\n  attempt      " << state.attempt << "\n  fingerprint  "
-      << printable(state.fingerprint) << '\n';
-  if (!state.tokenizer.empty()) out << "  tokenizer    " << printable(state.tokenizer) << '\n';
+      << printable(state.fingerprint, ' ') << '\n';
+  if (!state.tokenizer.empty()) out << "  tokenizer    " << printable(state.tokenizer, ' ') << '\n';
   for (std::size_t i = 0; i < state.feeds.size(); ++i) {
-    out << "  feed " << std::left << std::setw(8) << i << printable(state.feeds[i].source) << " at token "
-        << state.feeds[i].position << '\n';
+    out << "  feed " << std::left << std::setw(8) << i << printable(state.feeds[i].source, ' ')
+        << " at token " << state.feeds[i].position << '\n';
   }
 }
 

@@ -7,6 +7,7 @@
 #include <tuple>
 
 #include "core/filesystem.h"
+#include "core/printable.h"
 
 namespace drover {
 namespace {
@@ -50,7 +51,6 @@ class Reader {
   // Of a file or a tensor: a safe file name without control characters.
   std::string name(const char* key) const {
     std::string name = text(key);
-    const auto is_control = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; };
     if (!is_base_name(name) || std::any_of(name.begin(), name.end(), is_control)) throw bad(key);
     return name;
   }

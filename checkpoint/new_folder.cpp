@@ -1,7 +1,5 @@
 #include "checkpoint/new_folder.h"
 
-#include <system_error>
-
 namespace drover {
 namespace {
 
@@ -26,12 +24,6 @@ void remove_tree(FileSystem& files, const std::filesystem::path& path) {
 
 }  // namespace
 
-void write_new_text(FileSystem& files, const std::filesystem::path& path, std::string_view text) {
-  const auto file = files.open(path, OpenMode::create);
-  file->write(bytes_of(text), 0);
-  file->sync();
-}
-
 NewFolder::NewFolder(FileSystem& files, const std::filesystem::path& path)
     : files_(files),
       path_(path.has_filename() ? path : path.parent_path()),
@@ -55,10 +47,9 @@ NewFolder::~NewFolder() {
 }
 
 void NewFolder::require_space(std::int64_t bytes) const {
-  std::error_code failure;
-  const std::filesystem::space_info space = std::filesystem::space(partial_, failure);
-  if (failure || space.available >= static_cast<std::uintmax_t>(bytes)) return;
-  throw input_error(path_.string(), " will have ", bytes, " bytes, and its disk has ", space.available,
+  const std::optional<std::int64_t> available = available_bytes(partial_);
+  if (!available || *available >= bytes) return;
+  throw input_error(path_.string(), " will have ", bytes, " bytes, and its disk has ", *available,
                     " left; free space there, or choose another disk");
 }
 

@@ -8,9 +8,6 @@
 
 namespace drover {
 
-// A new file, synced; its name needs FileSystem::sync_directory.
-void write_new_text(FileSystem& files, const std::filesystem::path& path, std::string_view text);
-
 class NewFolder {
  public:
   // Makes PATH.partial, and the folders above it. Error{usage} if there is a PATH, or a PATH.partial, which another

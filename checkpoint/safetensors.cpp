@@ -7,6 +7,7 @@
 #include <tuple>
 
 #include "core/json_text.h"
+#include "core/printable.h"
 
 namespace drover {
 namespace {
@@ -41,8 +42,7 @@ std::string shown(const Json& value) {
 }
 
 bool has_control_character(std::string_view text) {
-  return std::any_of(text.begin(), text.end(),
-                     [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
+  return std::any_of(text.begin(), text.end(), is_control);
 }
 
 // The parser keeps the last of equal keys and says nothing.

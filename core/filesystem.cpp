@@ -22,7 +22,6 @@ std::string_view remedy(int code) {
     case ENOENT:
       return "; check the name and its folder";
     case EEXIST:
-    case ENOTEMPTY:
       return "; something has this name already, move it away or choose another";
     case ENOTDIR:
       return "; a part of the path is a file, choose another";
@@ -153,7 +152,7 @@ std::unique_ptr<File> PosixFileSystem::open(const std::filesystem::path& path, O
   struct stat status {};
   if (::fstat(fd, &status) != 0) throw FileError("look at", path, errno);
   if (!S_ISREG(status.st_mode))
-    throw input_error("cannot open ", path.string(), ": it is not a regular file");
+    throw input_error("cannot open ", path.string(), ": it is not a regular file; name one that is");
   return file;
 }
 
@@ -221,19 +220,20 @@ std::string read_text(FileSystem& files, const std::filesystem::path& path, std:
   const auto file = files.open(path, mode);
   const std::int64_t size = file->size();
   if (size > limit)
-    throw input_error(path.string(), " has ", size, " bytes, more than the ", limit, " it may have");
+    throw input_error(path.string(), " has ", size, " bytes, more than the ", limit,
+                      " it may have; is it the right file?");
   std::string text(static_cast<std::size_t>(size), '\0');
   file->read(std::as_writable_bytes(std::span(text)), 0);
   return text;
 }
 
-namespace {
-
-void write_new(FileSystem& files, const std::filesystem::path& path, std::string_view text) {
+void write_new_text(FileSystem& files, const std::filesystem::path& path, std::string_view text) {
   const auto file = files.open(path, OpenMode::create);
   file->write(bytes_of(text), 0);
   file->sync();
 }
+
+namespace {
 
 // Best effort: another error is on its way.
 void remove_if_there(FileSystem& files, const std::filesystem::path& path) noexcept {
@@ -250,7 +250,7 @@ void write_text_atomically(FileSystem& files, const std::filesystem::path& path,
   next += ".next";
   if (files.exists(next)) files.remove_file(next);  // left by a crash
   try {
-    write_new(files, next, text);
+    write_new_text(files, next, text);
     files.rename(next, path);
   } catch (const Error&) {
     remove_if_there(files, next);

@@ -107,6 +107,9 @@ void remove_flat_directory(FileSystem& files, const std::filesystem::path& direc
 // Of the disk that a folder is on, for whoever may write there; none where that cannot be known.
 std::optional<std::int64_t> available_bytes(const std::filesystem::path& folder);
 
+// A new file, synced; its name needs FileSystem::sync_directory.
+void write_new_text(FileSystem& files, const std::filesystem::path& path, std::string_view text);
+
 // Text files. read_text refuses more than `limit` bytes before it allocates them. write_text_atomically
 // leaves either the old or the new content under the name, whatever happens, and has synced both the bytes
 // and the name when it returns.

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "core/printable.h"
 
 namespace drover {
 namespace {
@@ -17,9 +18,7 @@ bool is_space(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; 
 // A name from a file, short and printable.
 std::string shown(std::string_view name) {
   constexpr std::size_t kLongest = 40;
-  std::string out(name.substr(0, kLongest));
-  std::replace_if(
-      out.begin(), out.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; }, '?');
+  const std::string out = printable(std::string(name.substr(0, kLongest)), '?');
   return name.size() > kLongest ? out + "..." : out;
 }
 

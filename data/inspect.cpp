@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "core/printable.h"
 #include "data/token_store.h"
 
 namespace drover {
@@ -60,13 +61,6 @@ void print_lengths(const Lengths& lengths, std::int64_t documents, std::ostream&
   }
 }
 
-// Text from a file, safe to print: line feeds stay, other control characters don't.
-std::string printable(std::string text) {
-  std::replace_if(
-      text.begin(), text.end(), [](unsigned char c) { return (c < 0x20 && c != '\n') || c == 0x7f; }, ' ');
-  return text;
-}
-
 void print_first_tokens(const TokenStore& store, const Tokenizer& tokenizer, std::ostream& out) {
   if (tokenizer.digest() != store.tokenizer_digest()) {
     throw input_error(store.path(), ": was made with tokenizer ", store.tokenizer_digest(), ", not with ",
@@ -76,7 +70,7 @@ void print_first_tokens(const TokenStore& store, const Tokenizer& tokenizer, std
   store.read(0, ids);
   out << "\nfirst " << ids.size() << " tokens:";
   for (const std::int32_t id : ids) out << ' ' << id;
-  out << '\n' << printable(tokenizer.decode(ids)) << '\n';
+  out << '\n' << printable_lines(tokenizer.decode(ids), ' ') << '\n';
 }
 
 std::string id_text(const std::optional<std::int32_t>& id) { return id ? std::to_string(*id) : "none"; }

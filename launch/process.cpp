@@ -15,6 +15,7 @@
 
 #include "checkpoint/agreement.h"
 #include "core/digest.h"
+#include "core/printable.h"
 #ifdef DROVER_WITH_MPI
 #include "parallel/mpi_comm.h"
 #endif
@@ -198,21 +199,19 @@ bool Process::fails_with(const std::string& reason, Exit exit) noexcept {
 namespace {
 
 // Errors quote what is in files from outside: that must neither move the cursor nor flood the screen.
-std::string printable(std::string_view message) {
+std::string shown(std::string_view message) {
   constexpr std::size_t kLongest = 8000;
-  std::string text(message.substr(0, kLongest));
-  std::replace_if(
-      text.begin(), text.end(), [](unsigned char c) { return (c < 0x20 && c != '\n') || c == 0x7f; }, '?');
+  const std::string text = printable_lines(std::string(message.substr(0, kLongest)), '?');
   return message.size() > kLongest ? text + "..." : text;
 }
 
 }  // namespace
 
 Failure failure_of(const std::exception& error) {
-  if (const auto* ours = dynamic_cast<const Error*>(&error)) return {ours->exit(), printable(ours->what())};
+  if (const auto* ours = dynamic_cast<const Error*>(&error)) return {ours->exit(), shown(ours->what())};
   if (dynamic_cast<const std::bad_alloc*>(&error) != nullptr)
     return {Exit::usage, "out of host memory; use more ranks or a smaller model, batch or input"};
-  return {Exit::internal, printable(error.what())};
+  return {Exit::internal, shown(error.what())};
 }
 
 Exit run_as_ranks(Process& process, const std::function<Exit()>& work) {

@@ -105,9 +105,7 @@ void refuse_other_models(const Reader& read) {
     if (read.flag(key)) throw read.bad(key, "Drover's Llama has no biases, so this model cannot be imported");
   if (read.text("hidden_act", "silu") != "silu")
     throw read.bad("hidden_act", "Drover's Llama has only \"silu\", so this model cannot be imported");
-  if (read.number("partial_rotary_factor", 1.0) != 1)
-    throw read.bad("partial_rotary_factor",
-                   "Drover's Llama turns whole heads, so this model cannot be imported");
+  refuse_partial_rotation(read);
 }
 
 std::optional<RopeScaling> read_scaling(const Reader& read) {
