@@ -6,6 +6,7 @@
 // Thread rules: everything here is a value or a pure function.
 #pragma once
 
+#include <cstdint>
 #include <sstream>
 #include <stdexcept>
 #include <string>
@@ -51,6 +52,9 @@ template <class... Parts>
 Error input_error(const Parts&... parts) {
   return Error(Exit::input, cat(parts...));
 }
+
+// For messages: the multiples of `unit` around a value that is none, "96 and 128"; below `unit` only that.
+std::string nearest_multiples(std::int64_t value, std::int64_t unit);
 
 // Throws Error{Exit::internal}: "parallel/mesh.cpp:31: broken invariant: size > 0: <detail>".
 [[noreturn]] void fail_check(const char* file, int line, const char* condition, const std::string& detail);

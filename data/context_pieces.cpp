@@ -22,11 +22,10 @@ ContextPieces context_pieces_named(const std::string& name) {
 }
 
 void require_context_length(std::int64_t sequence_length, int context_ranks, const std::string& key) {
-  const std::int64_t below = sequence_length / context_ranks * context_ranks;
-  if (below == sequence_length) return;
+  if (sequence_length % context_ranks == 0) return;
   throw usage_error(key, " is ", sequence_length,
                     "; it must be a multiple of parallel.context = ", context_ranks,
-                    "; nearest: ", below > 0 ? cat(below, " and ") : "", below + context_ranks);
+                    "; nearest: ", nearest_multiples(sequence_length, context_ranks));
 }
 
 void RowPairs::reserve(std::int64_t documents) {

@@ -12,9 +12,8 @@ void require_positive(const char* key, std::int64_t value) {
 
 void require_multiple(const char* key, std::int64_t value, const char* of_key, std::int64_t of) {
   if (value % of == 0) return;
-  const std::int64_t below = value / of * of;
   throw usage_error("model.", key, " is ", value, ", not a multiple of model.", of_key, " = ", of,
-                    "; nearest legal values: ", below > 0 ? cat(below, " and ") : "", below + of);
+                    "; nearest legal values: ", nearest_multiples(value, of));
 }
 
 void validate_rope(const ModelConfig& config) {

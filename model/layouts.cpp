@@ -9,23 +9,38 @@ namespace drover {
 
 namespace {
 
+bool one_divides_the_other(std::int64_t a, std::int64_t b) { return a % b == 0 || b % a == 0; }
+
+bool divides_over(const ModelConfig& c, std::int64_t tensor_ranks) {
+  return c.num_attention_heads % tensor_ranks == 0 && c.intermediate_size % tensor_ranks == 0 &&
+         c.vocab_size % tensor_ranks == 0 && one_divides_the_other(c.num_key_value_heads, tensor_ranks);
+}
+
+// "nearest legal values: 4 and 12", of those that the whole model divides over.
+std::string nearest_tensor_ranks(const ModelConfig& config, std::int64_t wanted) {
+  const std::int64_t most = config.num_attention_heads;
+  std::int64_t below = std::min(wanted, most), above = wanted;
+  while (!divides_over(config, below)) --below;  // ends at 1
+  while (above <= most && !divides_over(config, above)) ++above;
+  return cat("nearest legal values: ", below, above <= most ? cat(" and ", above) : "");
+}
+
 // Heads, ffn rows or vocabulary rows must cut evenly.
-void require_cut(const char* key, std::int64_t size, int parts) {
-  if (size % parts == 0) return;
-  int below = parts;
-  while (size % below != 0) --below;
-  throw usage_error("parallel.tensor is ", parts, ", which does not divide model.", key, " = ", size,
-                    "; the nearest smaller value that does is ", below);
+void require_cut(const ModelConfig& config, const char* key, std::int64_t size, int parts) {
+  if (size % parts != 0)
+    throw usage_error("parallel.tensor is ", parts, ", which does not divide model.", key, " = ", size, "; ",
+                      nearest_tensor_ranks(config, parts));
 }
 
 // KV heads fewer than TP: TP = parts x copies.
-TensorCut kv_cut(std::int64_t kv_heads, int tensor_ranks) {
+TensorCut kv_cut(const ModelConfig& config, int tensor_ranks) {
+  const std::int64_t kv_heads = config.num_key_value_heads;
   if (kv_heads % tensor_ranks == 0) return {.dim = 0, .parts = tensor_ranks, .copies = 1};
   if (tensor_ranks % kv_heads == 0)
     return {
         .dim = 0, .parts = static_cast<int>(kv_heads), .copies = static_cast<int>(tensor_ranks / kv_heads)};
   throw usage_error("parallel.tensor is ", tensor_ranks, " and model.num_key_value_heads ", kv_heads,
-                    ": one must divide the other");
+                    ": one must divide the other; ", nearest_tensor_ranks(config, tensor_ranks));
 }
 
 class TableBuilder {
@@ -69,7 +84,7 @@ void add_block(ParameterTable& table, TableBuilder& build, const ModelConfig& c,
   const std::string prefix = cat("model.layers.", layer, ".");
   const std::int64_t q_rows = c.num_attention_heads * c.head_size(),
                      kv_rows = c.num_key_value_heads * c.head_size();
-  const TensorCut kv = kv_cut(c.num_key_value_heads, tensor_ranks);
+  const TensorCut kv = kv_cut(c, tensor_ranks);
   table.push_back(build.norm(prefix + "input_layernorm.weight"));
   table.push_back(build.matrix(prefix + "self_attn.q_proj.weight", q_rows, c.hidden_size, build.rows()));
   table.back().fused_with_next = true;
@@ -91,9 +106,9 @@ void add_block(ParameterTable& table, TableBuilder& build, const ModelConfig& c,
 
 ParameterTable parameter_table(const ModelConfig& c, int tensor_ranks) {
   validate(c);
-  require_cut("num_attention_heads", c.num_attention_heads, tensor_ranks);
-  require_cut("intermediate_size", c.intermediate_size, tensor_ranks);
-  require_cut("vocab_size", c.vocab_size, tensor_ranks);
+  require_cut(c, "num_attention_heads", c.num_attention_heads, tensor_ranks);
+  require_cut(c, "intermediate_size", c.intermediate_size, tensor_ranks);
+  require_cut(c, "vocab_size", c.vocab_size, tensor_ranks);
   const GroupIndex groups{c.num_hidden_layers};
   TableBuilder build(c, tensor_ranks);
   ParameterTable table;

@@ -22,8 +22,8 @@ void require_whole_parts(const Mesh& mesh, const Config& config) {
     if (phase.sequence_length % parts != 0)
       throw usage_error("sequence_length is ", phase.sequence_length,
                         ", which parallel.tensor x parallel.context = ", mesh.size(Axis::tensor), " x ",
-                        mesh.size(Axis::context), " does not divide; nearest: ",
-                        std::max<std::int64_t>(1, phase.sequence_length / parts) * parts);
+                        mesh.size(Axis::context),
+                        " does not divide; nearest: ", nearest_multiples(phase.sequence_length, parts));
 }
 
 // For microbatches of that many tokens, and for the hold-out's.

@@ -16,10 +16,9 @@ void require_batch(std::int64_t sequence_length, std::int64_t batch_tokens, cons
   if (sequence_length < 1)
     throw usage_error(where, "sequence_length is ", sequence_length, "; it must be at least 1");
   if (batch_tokens < sequence_length || batch_tokens % sequence_length != 0)
-    throw usage_error(
-        where, "batch_tokens is ", batch_tokens,
-        "; it must be a positive multiple of sequence_length = ", sequence_length,
-        "; nearest: ", std::max<std::int64_t>(1, batch_tokens / sequence_length) * sequence_length);
+    throw usage_error(where, "batch_tokens is ", batch_tokens,
+                      "; it must be a positive multiple of sequence_length = ", sequence_length,
+                      "; nearest: ", nearest_multiples(batch_tokens, sequence_length));
 }
 
 // The weights of a phase for all sources of the run: 0 for those it does not name.

@@ -117,12 +117,19 @@ TEST_CASE("q, k and v, and gate and up, are one matrix each in a group's flat st
     CHECK(block.pieces[piece].begin % kFlatAlignment == 0);
 }
 
-TEST_CASE("tensor ranks that do not divide the model are refused with a number that does") {
-  CHECK_THROWS_WITH(parameter_table(model(), 5),
-                    Catch::Contains("num_attention_heads = 12") && Catch::Contains("value that does is 4"));
-  ModelConfig odd = model();
-  odd.num_key_value_heads = 3;
-  CHECK_THROWS_WITH(parameter_table(odd, 4), Catch::Contains("one must divide the other"));
+TEST_CASE("tensor ranks that do not divide the model are refused with the nearest numbers that do") {
+  const auto refused = [](const ModelConfig& config, int tensor_ranks, const std::string& why) {
+    CHECK_THROWS_WITH(parameter_table(config, tensor_ranks), cat("parallel.tensor is ", tensor_ranks, why));
+  };
+  refused(model(), 5,
+          ", which does not divide model.num_attention_heads = 12; nearest legal values: 4 and 12");
+  refused(model(), 6,
+          " and model.num_key_value_heads 4: one must divide the other; nearest legal values: 4 and 12");
+  refused(model(), 1 << 30,
+          ", which does not divide model.num_attention_heads = 12; nearest legal values: 12");
+  ModelConfig narrow = model();
+  narrow.intermediate_size = 34;
+  refused(narrow, 4, ", which does not divide model.intermediate_size = 34; nearest legal values: 2");
 }
 
 TEST_CASE("boxes meet where both reach") {
