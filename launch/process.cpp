@@ -90,20 +90,24 @@ struct Process::State {
   int threads = 1;
 
   void start_world();
+  std::unique_ptr<Communicator> world_with(const CommOptions& options);
   void share_cores();
 };
 
 void Process::State::start_world() {
 #ifdef DROVER_WITH_MPI
-  if ((launched_ranks || pmix_rank) && !started_without_pmi()) {
+  if ((launched_ranks || pmix_rank) && !started_without_pmi())
     mpi = std::make_unique<MpiProcess>(nullptr, nullptr);
-    world = mpi->world();
-    failing = mpi->world({.deadline = kFailTogether});
-    return;
-  }
 #endif
-  world = single_rank_world();
-  failing = single_rank_world();
+  world = world_with({});
+  failing = world_with({.deadline = kFailTogether});
+}
+
+std::unique_ptr<Communicator> Process::State::world_with([[maybe_unused]] const CommOptions& options) {
+#ifdef DROVER_WITH_MPI
+  if (mpi != nullptr) return mpi->world(options);
+#endif
+  return single_rank_world();
 }
 
 void Process::State::share_cores() {
@@ -126,6 +130,9 @@ Process::Process() : state_(std::make_unique<State>()) {
 Process::~Process() = default;
 
 Communicator& Process::world() { return *state_->world; }
+std::unique_ptr<Communicator> Process::world_with(std::chrono::milliseconds deadline) {
+  return state_->world_with({.deadline = deadline});
+}
 const Exec& Process::control() const { return state_->control; }
 int Process::compute_threads() const { return state_->threads; }
 

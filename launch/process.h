@@ -2,6 +2,7 @@
 // The environment is read here and nowhere below (docs/design.md, "a rank is an argument").
 #pragma once
 
+#include <chrono>
 #include <exception>
 #include <functional>
 #include <memory>
@@ -24,6 +25,8 @@ class Process {
   Process& operator=(const Process&) = delete;
 
   Communicator& world();
+  // The world once more, with a deadline of its own. Collective; destroyed before the process.
+  std::unique_ptr<Communicator> world_with(std::chrono::milliseconds deadline);
   bool first() { return world().rank() == 0; }
   // For messages of the control plane; one thread, no scratch.
   const Exec& control() const;

@@ -50,14 +50,23 @@ std::vector<VerifyLayout> chosen_layouts(const VerifyArguments& arguments) {
   return layouts;
 }
 
+// Longer than one process takes for some steps of anything: for the ranks that have nothing to do meanwhile.
+constexpr std::chrono::hours kLongestRun{24 * 7};
+
 // Threads of this process, or the processes that mpirun started.
-VerifyRunner make_runner(const VerifyArguments& arguments, Process& process, FileSystem& files) {
+VerifyRunner make_runner(const VerifyArguments& arguments, Process& process, Communicator& meeting,
+                         FileSystem& files) {
   Communicator& world = process.world();
   if (arguments.comm == "mpi")
     return [&](int ranks, const VerifyWork& work) {
       if (ranks > world.size())
         throw usage_error("needs ", ranks, " processes, mpirun started ", world.size());
-      return record_run_of_processes(world, ranks, files, work);
+      return record_run_of_processes({.world = world,
+                                      .meeting = meeting,
+                                      .control = process.control(),
+                                      .files = files,
+                                      .make_memory = [&] { return process.make_memory(); }},
+                                     ranks, work);
     };
   if (world.size() > 1)
     throw usage_error("--comm local runs all ranks in one process, but ", world.size(),
@@ -72,6 +81,7 @@ class VerifyCommand {
       : arguments_(arguments),
         process_(process),
         files_(files),
+        meeting_(process.world_with(kLongestRun)),
         layouts_(chosen_layouts(arguments)),
         config_(read_run_config(files, arguments.config).config),
         subject_{.config = arguments.config.path,
@@ -87,13 +97,14 @@ class VerifyCommand {
   Exit run() {
     process_.require_equal_on_all_ranks("configuration", write_run_config(config_));
     const Verifier verifier(
-        config_, make_runner(arguments_, process_, files_),
+        config_, make_runner(arguments_, process_, *meeting_, files_),
         {.steps = arguments_.steps, .fault = subject_.fault, .survives_throw = arguments_.comm == "local"});
     say([&] { return verify_reference_line(subject_, *verifier.reference()); });
     for (const VerifyLayout& layout : layouts_) {
       rows_.push_back(verifier.verify(layout));
       say([&] { return verify_row_text(rows_.back(), arguments_.steps); });
     }
+    meeting_->barrier(process_.control()).join();  // after the last run, whoever took part
     return static_cast<Exit>(std::stoi(process_.on_first_rank([&] { return conclude(verifier); })));
   }
 
@@ -119,6 +130,7 @@ class VerifyCommand {
   const VerifyArguments& arguments_;
   Process& process_;
   FileSystem& files_;
+  std::unique_ptr<Communicator> meeting_;
   std::vector<VerifyLayout> layouts_;
   Config config_;
   VerifySubject subject_;

@@ -52,12 +52,13 @@ VerifyRow Verifier::verify(const VerifyLayout& layout) const {
     auto run =
         runner_(ranks, {.config = config, .steps = options_.steps, .faults = faults ? &*faults : nullptr});
     if (run) judge(row, std::move(*run));
-  } catch (const Error& error) {
-    if (error.exit() == Exit::usage) {
-      row.refusal = error.what();
+  } catch (const std::exception& thrown) {
+    const auto* const error = dynamic_cast<const Error*>(&thrown);
+    if (error != nullptr && error->exit() == Exit::usage) {
+      row.refusal = thrown.what();
     } else if (options_.survives_throw) {
       row.outcome = VerifyOutcome::failed;
-      row.breaches = {{.text = error.what(), .parameter = ""}};
+      row.breaches = {{.text = thrown.what(), .parameter = ""}};
     } else {
       throw;
     }

@@ -14,9 +14,10 @@ namespace {
 // One rank's training, step by step.
 class Recorder {
  public:
-  Recorder(Communicator& world, FileSystem& files, const VerifyWork& work)
+  Recorder(Communicator& world, FileSystem& files, Memory& memory, const VerifyWork& work)
       : world_(world),
         work_(work),
+        memory_(memory),
         backend_(make_cpu_backend(memory_, {.threads = 1})),
         platform_{.world = world,
                   .backend = *backend_,
@@ -27,6 +28,7 @@ class Recorder {
         training_(build_training(work.config, platform_)),
         trainer_(*training_, platform_) {}
 
+  // Rank 0's is whole; the others' is their part.
   VerifyRun run();
   // `value` of all ranks, reduced.
   std::int64_t over_ranks(std::int64_t value, Reduction reduction);
@@ -47,7 +49,7 @@ class Recorder {
 
   Communicator& world_;
   const VerifyWork& work_;
-  HostMemory memory_;
+  Memory& memory_;
   std::unique_ptr<Backend> backend_;
   SentBytes sent_{};
   Platform platform_;
@@ -173,13 +175,16 @@ std::string Recorder::hash() {
   return weight_hash(entries, trainer_.run_state());
 }
 
-// Rank 0's is whole; the others' is their part.
-VerifyRun Recorder::run() {
+VerifyRun Recorder::run() try {
   train();
   add_cost();
   gather();
   if (world_.rank() == 0) run_.weight_hash = hash();
   return std::move(run_);
+} catch (const Error& error) {
+  // Out of memory, for one, is an error of usage wherever it comes.
+  if (error.exit() == Exit::usage) throw Error(Exit::internal, error.what());
+  throw;
 }
 
 }  // namespace
@@ -188,7 +193,8 @@ VerifyRun record_local_run(int ranks, FileSystem& files, const VerifyWork& work)
   VerifyRun run;
   run_local_ranks(ranks,
                   [&](Communicator& world) {
-                    VerifyRun mine = Recorder(world, files, work).run();
+                    HostMemory memory;
+                    VerifyRun mine = Recorder(world, files, memory, work).run();
                     if (world.rank() == 0) run = std::move(mine);
                   },
                   {.deadline = kVerifyDeadline});
@@ -196,11 +202,14 @@ VerifyRun record_local_run(int ranks, FileSystem& files, const VerifyWork& work)
   return run;
 }
 
-std::optional<VerifyRun> record_run_of_processes(Communicator& world, int ranks, FileSystem& files,
+std::optional<VerifyRun> record_run_of_processes(const VerifyProcesses& processes, int ranks,
                                                  const VerifyWork& work) {
+  processes.meeting.barrier(processes.control).join();
+  Communicator& world = processes.world;
   const auto first = world.split(world.rank() < ranks ? 0 : -1, world.rank(), "verify");
   if (!first) return std::nullopt;
-  Recorder recorder(*first, files, work);
+  const auto memory = processes.make_memory();
+  Recorder recorder(*first, processes.files, *memory, work);
   VerifyRun run = recorder.run();
   run.fault_lines =
       recorder.over_ranks(work.faults != nullptr ? work.faults->times_run() : 0, Reduction::sum);

@@ -2,6 +2,7 @@
 // same layouts pass.
 #include <set>
 
+#include "parallel/around_comm.h"
 #include "tests/support/local_training.h"
 #include "tests/support/test_support.h"
 #include "train/verify.h"
@@ -115,6 +116,61 @@ TEST_CASE("a run that throws is a failed row with the message, and what is no la
   CHECK(refused.refusal.find("tensor") != std::string::npos);
   const Verifier ends(subject(), throws, {.survives_throw = false});
   CHECK_THROWS_AS(ends.verify(parse_layout("shard2")), CommError);
+}
+
+TEST_CASE("a run that throws anything at all is a failed row") {
+  const VerifyRunner throws = [](int ranks, const VerifyWork& work) -> std::optional<VerifyRun> {
+    if (ranks == 2) throw std::bad_alloc();
+    if (ranks == 4) throw std::out_of_range("no such parameter");
+    return run_local(ranks, work);
+  };
+  const Verifier verifier(subject(), throws, {});
+  CHECK(verifier.verify(parse_layout("shard2")).outcome == VerifyOutcome::failed);
+  const VerifyRow failed = verifier.verify(parse_layout("tp4"));
+  CHECK(failed.outcome == VerifyOutcome::failed);
+  CHECK(failed.breaches.at(0).text == "no such parameter");
+}
+
+namespace {
+
+// A rank whose memory is used up in the step, at its first reduction.
+class UsedUp final : public AroundComm {
+ public:
+  using AroundComm::AroundComm;
+
+ protected:
+  Pending around(const CommCall& call, FunctionRef<Pending()> start) override {
+    if (std::string_view(call.verb) == "all_reduce") throw usage_error("out of memory");
+    return start();
+  }
+  std::unique_ptr<Communicator> wrap(std::unique_ptr<Communicator> part) override {
+    return std::make_unique<UsedUp>(std::move(part));
+  }
+};
+
+}  // namespace
+
+TEST_CASE("what is an error of usage after the training was built is a failed row and no refusal") {
+  HostMemory memory;
+  const auto backend = make_cpu_backend(memory, {.threads = 1});
+  Arena scratch;
+  const Exec control{.backend = *backend, .scratch = scratch};
+  const auto meeting = single_rank_world();
+  UsedUp world(single_rank_world());
+  bool used_up = false;  // not in the run that others are compared with
+  const VerifyRunner runner = [&](int ranks, const VerifyWork& work) {
+    if (!std::exchange(used_up, true)) return run_local(ranks, work);
+    return record_run_of_processes({.world = world,
+                                    .meeting = *meeting,
+                                    .control = control,
+                                    .files = files,
+                                    .make_memory = [] { return std::make_unique<HostMemory>(); }},
+                                   ranks, work);
+  };
+  const VerifyRow row = Verifier(subject(), runner, {}).verify(parse_layout("tp1"));
+  CHECK(row.outcome == VerifyOutcome::failed);
+  CHECK(row.breaches.at(0).text == "out of memory");
+  CHECK(exit_of(count({&row, 1}), false, false) == Exit::internal);
 }
 
 namespace {
