@@ -13,9 +13,14 @@ SOURCE = pathlib.Path(os.environ["DROVER_SOURCE_DIR"])
 MPIRUN = os.environ.get("DROVER_MPIRUN", "").split()
 CONFIG = str(SOURCE / "configs" / "verify.yaml")
 KV = str(SOURCE / "configs" / "verify_kv.yaml")
+LONG = str(SOURCE / "configs" / "verify_long.yaml")
 LAYOUTS = "tp1,shard2:zero3,pp2:zb-v,tp2.cp2:zero1"
 PROCESS_LAYOUTS = ("tp2,cp2,pp2:zb-h1,rep2,tp2.cp2,tp2.pp2:interleaved,cp2.pp2:zb-v,tp4:zero3,shard2.rep2:zero1,pp4:gpipe,"
                    "tp2.shard2:zero2,cp2.shard2:zero3")
+
+
+# Every axis, one at a time and together, with the chunks of the loss as one process has them and otherwise.
+LONG_LAYOUTS = "tp2,tp4,tp2.cp2,pp2:zb-v,shard2:zero3,tp2.cp2.pp2:zero1"
 
 
 def run(*arguments, prefix=()):
@@ -88,6 +93,12 @@ def processes_have_the_bits_of_threads():
     check(len(hashes(local.stdout)) == 12 and hashes(local.stdout) == hashes(processes.stdout), processes)
 
 
+def long_rows_and_a_large_vocabulary_pass():
+    result = run(LONG, "--layouts", LONG_LAYOUTS, "--steps", "2")
+    check(result.returncode == 0, result)
+    check(result.stdout.splitlines()[-1] == "6 passed, 0 failed, 0 refused", result)
+
+
 def every_layout_of_up_to_four_ranks_passes():
     result = run(KV, "--layouts", "all", "--ranks", "1,2,4")
     check(result.returncode == 0, result)
@@ -102,6 +113,7 @@ def main():
         a_planted_fault_is_caught_or_said_not_to_be_exercised,
         a_subject_that_proves_nothing_is_named,
         processes_have_the_bits_of_threads,
+        long_rows_and_a_large_vocabulary_pass,
         every_layout_of_up_to_four_ranks_passes,
     ):
         print(test.__name__, flush=True)

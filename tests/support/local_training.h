@@ -46,6 +46,29 @@ inline Config parallel_config() {
   return config;
 }
 
+// Long enough that products are cut into pieces (parallel/tensor_region.h), attention into tiles of queries and the
+// loss into chunks of tokens (model/loss.h), on up to two tensor and two context ranks each; parameters of 3 MiB. One
+// row a microbatch, two rows a step.
+inline Config long_config() {
+  Config config = tiny_config();
+  config.model.num_attention_heads = 4;
+  config.model.num_key_value_heads = 2;
+  config.model.head_dim = 4;
+  config.model.intermediate_size = 24;
+  config.model.vocab_size = 24576;
+  config.data.synthetic = SyntheticOptions{.seed = 5,
+                                           .documents = 64,
+                                           .vocab_size = config.model.vocab_size,
+                                           .median_length = 150,
+                                           .max_length = 3000};
+  config.train.sequence_length = 1024;
+  config.train.batch_tokens = 2 * 1024;
+  config.train.microbatch_sequences = 1;
+  config.train.steps = 1;
+  config.optimizer.warmup_steps = 0;
+  return config;
+}
+
 // Of one run, equal on all ranks.
 struct RunResult {
   std::vector<StepReport> steps;
@@ -74,12 +97,11 @@ struct Collected {
   RunResult result;
 };
 
-// One rank's whole training. Of the parameters only what this rank owns is left in `collected`; other
+// One rank's whole training in `memory`. Of the parameters only what this rank owns is left in `collected`; other
 // elements are what they were, NaN at first.
-inline void train_rank(Communicator& world, const Config& config, Collected& collected, int threads = 1,
-                       const Prepare& prepare = {}) {
+inline void train_rank(Communicator& world, Memory& memory, const Config& config, Collected& collected,
+                       int threads = 1, const Prepare& prepare = {}) {
   PosixFileSystem files;
-  HostMemory memory;
   const auto backend = make_cpu_backend(memory, {.threads = threads});
   const Platform platform{.world = world, .backend = *backend, .host = memory, .files = files};
   const auto training = build_training(config, platform);
@@ -95,8 +117,10 @@ inline void train_rank(Communicator& world, const Config& config, Collected& col
 inline RunResult train_locally(const Config& config, int ranks, int threads = 1,
                                const Prepare& prepare = {}) {
   Collected collected;
-  run_local_ranks(ranks,
-                  [&](Communicator& world) { train_rank(world, config, collected, threads, prepare); });
+  run_local_ranks(ranks, [&](Communicator& world) {
+    HostMemory memory;
+    train_rank(world, memory, config, collected, threads, prepare);
+  });
   return collected.result;
 }
 

@@ -84,6 +84,13 @@ TEST_CASE("context ranks agree with one rank") {
     check_equal(train_locally(on(config, {.context = 2, .shard = 2, .zero = zero}), 4), reference);
 }
 
+TEST_CASE("rows of several pieces, tiles and chunks of the loss agree with one rank") {
+  const Config config = long_config();
+  const RunResult reference = train_locally(on(config, {}), 1);
+  check_equal(train_locally(on(config, {.tensor = 2}), 2), reference);
+  check_equal(train_locally(on(config, {.tensor = 2, .context = 2}), 4), reference);
+}
+
 TEST_CASE("all axes together agree with one rank") {
   for (const bool tied : {false, true}) {
     Config config = parallel_config();

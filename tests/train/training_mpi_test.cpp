@@ -36,11 +36,12 @@ Comparison compare(const RunResult& own, const RunResult& whole) {
   return comparison;
 }
 
-// Every process trains its rank, then all ranks as threads.
+// Every process trains its rank, in the memory that `drover train` trains in, then all ranks as threads.
 void check_same_bits(const Config& config) {
   const auto world = mpi_process().world();
+  const auto memory = mpi_process().make_memory();
   Collected own;
-  train_rank(*world, config, own);
+  train_rank(*world, *memory, config, own);
   const Comparison comparison = compare(own.result, train_locally(config, world->size()));
   CHECK(comparison.compared > 1000);
   CHECK(comparison.different == 0);
@@ -66,6 +67,20 @@ TEST_CASE("replicas on processes have the bits of replicas on threads") {
   for (const std::int64_t zero : {1, 2, 3}) {
     INFO("ZeRO-" << zero);
     config.parallel.zero = zero;
+    check_same_bits(config);
+  }
+}
+
+// The sums and gathers of 3 MiB take the ways of large tensors: read in place, summed in one round.
+TEST_CASE("long rows and a large vocabulary on processes have the bits of those on threads") {
+  std::vector<ParallelConfig> layouts{{}};
+  if (mpi_process().world()->size() == 2) layouts = {{.tensor = 2}, {.replicate = 2}, {.zero = 3}};
+  if (mpi_process().world()->size() == 4)
+    layouts = {{.tensor = 2, .context = 2}, {.replicate = 2, .zero = 3}};
+  for (const ParallelConfig& layout : layouts) {
+    Config config = long_config();
+    config.parallel = layout;
+    INFO("tensor " << layout.tensor << ", replicate " << layout.replicate << ", ZeRO-" << layout.zero);
     check_same_bits(config);
   }
 }
