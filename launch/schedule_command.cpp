@@ -45,8 +45,6 @@ struct Arguments {
   double transfer = 0;
 };
 
-constexpr std::int64_t kMostFileBytes = 64 << 20;
-
 // Of one data-parallel rank. Phases with other batches have other numbers; the first is drawn.
 int microbatches_of_first_phase(const Config& config, const Mesh& mesh) {
   const std::vector<std::int64_t> counts = microbatches_of_phases(config, mesh);
@@ -76,7 +74,7 @@ PipelineSchedule schedule_of(FileSystem& files, const Arguments& arguments) {
     throw usage_error(
         "--schedule csv and --schedule-file go together (parallel.schedule, parallel.schedule_file)");
   if (schedule == Schedule::csv)
-    return read_schedule_csv(read_text(files, arguments.file, kMostFileBytes), arguments.file);
+    return read_schedule_csv(read_text(files, arguments.file, kMostScheduleBytes), arguments.file);
   return make_schedule({.schedule = schedule,
                         .ranks = arguments.pipeline,
                         .chunks = arguments.virtual_stages.value_or(default_chunks(schedule)),

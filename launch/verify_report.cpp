@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
@@ -18,10 +17,6 @@ std::string losses(const std::vector<StepReport>& steps) {
   std::string text;
   for (const StepReport& step : steps) text += fmt::format(" {:.12g}", step.loss);
   return text;
-}
-
-double largest(const std::vector<double>& values) {
-  return values.empty() ? 0 : *std::max_element(values.begin(), values.end());
 }
 
 std::string distance_text(const Distance& distance) {

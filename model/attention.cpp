@@ -4,13 +4,6 @@
 
 namespace drover {
 
-namespace {
-
-// [N, heads, E] as [N, heads E]
-Tensor rows_of(const Tensor& x) { return x.view({x.dims[0], x.dims[1] * x.dims[2]}); }
-
-}  // namespace
-
 AttentionSaved AttentionSaved::take(Arena& arena, const BlockDims& dims, std::int64_t tokens) {
   return {.qkv = arena.take(dims.compute, {tokens, dims.qkv_cols()}),
           .out = arena.take(dims.compute, {tokens, dims.heads, dims.head_size}),

@@ -7,8 +7,6 @@ namespace drover {
 
 namespace {
 
-Tensor rows_of(const Tensor& x) { return x.view({x.dims[0], x.dims[1] * x.dims[2]}); }
-
 // out[i] = in[order[i]], rows of all heads: a table look-up like an embedding's.
 void reorder(const Exec& exec, const Tensor& in, const Tensor& order, const Tensor& out) {
   ops::embedding_forward(exec, {.tokens = order, .table = rows_of(in), .out = rows_of(out)});

@@ -23,6 +23,9 @@ struct KeyOrder {
   Tensor key_order, gathered_order;  // [N_all] int32; empty on a rank alone
 };
 
+// [N, heads, E] as [N, heads E]
+inline Tensor rows_of(const Tensor& x) { return x.view({x.dims[0], x.dims[1] * x.dims[2]}); }
+
 class ContextRegion {
  public:
   static constexpr int kMostGroups = 4;

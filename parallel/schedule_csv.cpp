@@ -8,12 +8,11 @@
 
 #include "core/error.h"
 #include "parallel/schedule_order.h"
+#include "parallel/words.h"
 
 namespace drover {
 
 namespace {
-
-constexpr std::size_t kMostBytes = 256u << 20u;
 
 struct Word {
   ActionKind kind = ActionKind::forward;
@@ -25,28 +24,11 @@ struct Line {
   std::vector<Word> words;
 };
 
-std::string_view trimmed(std::string_view text) {
-  constexpr std::string_view kSpaces = " \t\r";
-  const std::size_t begin = text.find_first_not_of(kSpaces);
-  if (begin == std::string_view::npos) return {};
-  return text.substr(begin, text.find_last_not_of(kSpaces) + 1 - begin);
-}
-
-// The text up to the separator, which is taken off `rest` together with it.
-std::string_view take_until(std::string_view& rest, char separator) {
-  const std::size_t end = std::min(rest.find(separator), rest.size());
-  const std::string_view part = rest.substr(0, end);
-  rest.remove_prefix(std::min(end + 1, rest.size()));
-  return part;
-}
-
 class Reader {
  public:
   Reader(std::string_view text, std::string_view path) : text_(text), path_(path) {}
 
   PipelineSchedule read() {
-    if (text_.size() > kMostBytes)
-      throw input_error(path_, ": has ", text_.size(), " bytes, more than any schedule needs");
     read_lines();
     if (lines_.empty()) throw input_error(path_, ": has no actions; one line per pipeline rank is needed");
     PipelineSchedule schedule{.placement = placement(), .microbatches = microbatches()};

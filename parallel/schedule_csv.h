@@ -15,12 +15,16 @@
 // one F before one B, or before one I before one W.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 
 #include "parallel/schedule.h"
 
 namespace drover {
+
+// The most that is read of a file, which is more than any schedule needs.
+constexpr std::int64_t kMostScheduleBytes = 64 << 20;
 
 // The text is untrusted. Error{input} with path and line: a word that is none, a stage on two lines, a microbatch
 // that is missing, repeated or out of order, ranks with different numbers of stages, a schedule in which every rank

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "core/error.h"
+#include "parallel/words.h"
 
 namespace drover {
 
@@ -36,17 +37,12 @@ int number(std::string_view word, std::string_view text) {
   return value;
 }
 
-std::string_view trimmed(std::string_view word) {
-  const std::size_t begin = word.find_first_not_of(' ');
-  if (begin == std::string_view::npos) return {};
-  return word.substr(begin, word.find_last_not_of(' ') + 1 - begin);
-}
-
 std::vector<int> numbers(std::string_view text) {
   std::vector<int> found;
-  for (std::string_view rest = text;; rest.remove_prefix(rest.find(',') + 1)) {
-    found.push_back(number(trimmed(rest.substr(0, rest.find(','))), text));
-    if (rest.find(',') == std::string_view::npos) return found;
+  for (std::string_view rest = text;;) {
+    const bool last = rest.find(',') == std::string_view::npos;
+    found.push_back(number(trimmed(take_until(rest, ',')), text));
+    if (last) return found;
   }
 }
 

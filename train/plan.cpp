@@ -5,6 +5,7 @@
 #include "data/assignment.h"
 #include "data/token_store.h"
 #include "data/tokenizer.h"
+#include "parallel/schedule_csv.h"
 #include "parallel/schedule_layers.h"
 #include "train/training.h"
 
@@ -163,7 +164,6 @@ ScheduleOptions schedule_options(const ParallelConfig& parallel) {
 }
 
 PipelineSchedule schedule_of(const Config& config, FileSystem& files, std::int64_t microbatches) {
-  constexpr std::int64_t kMostScheduleBytes = 64 << 20;
   ScheduleOptions options = schedule_options(config.parallel);
   options.microbatches =
       static_cast<int>(std::min<std::int64_t>(microbatches, INT_MAX));  // refused above 2^20

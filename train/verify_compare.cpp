@@ -141,13 +141,13 @@ class Judge {
   std::vector<Breach> found_;
 };
 
+}  // namespace
+
 double largest(const std::vector<double>& values) {
   Distance worst;
   for (const double value : values) keep_larger(worst, value, "");
   return worst.value;
 }
-
-}  // namespace
 
 std::vector<Breach> breaches(const RunRecord& run, const Differences& differences,
                              const Tolerance& tolerance) {

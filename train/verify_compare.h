@@ -53,6 +53,9 @@ struct Differences {
 Differences compare(const RunRecord& run, const RunRecord& reference, Measure measure,
                     const RunRecord* exact = nullptr);
 
+// Of the differences of several steps. NaN where one is; 0 of none.
+double largest(const std::vector<double>& differences);
+
 // Absent: not judged.
 struct Tolerance {
   Measure measure = Measure::norm_and_maximum;

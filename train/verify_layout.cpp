@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <charconv>
 
+#include "parallel/schedule.h"
+
 namespace drover {
 
 namespace {
@@ -70,7 +72,13 @@ bool take_setting(std::string_view part, VerifyLayout& layout) {
   return false;
 }
 
-bool needs_two_chunks(std::string_view schedule) { return schedule == "interleaved" || schedule == "zb-v"; }
+void require_possible(const VerifyLayout& layout, std::string_view text) {
+  std::int64_t ranks = 1;
+  for (const AxisWord& axis : kAxisWords)
+    if (ranks *= layout.axes[axis.axis]; ranks > kMostVerifyRanks)  // before a product could leave int64
+      throw usage_error("the layout '", text, "' has more than ", kMostVerifyRanks,
+                        " ranks, the most that verify knows; lower an axis");
+}
 
 // All ways to write `ranks` as a product over the axes from number `axis` on.
 void factorise(int ranks, std::size_t axis, AxisValues axes, std::vector<AxisValues>& found) {
@@ -97,6 +105,7 @@ VerifyLayout parse_layout(std::string_view text) {
     });
   });
   if (layout.zero.value_or(1) > kZeroPolicies) throw not_understood(cat("zero", *layout.zero));
+  require_possible(layout, text);
   return layout;
 }
 
@@ -146,7 +155,7 @@ Config with_layout(Config config, const VerifyLayout& layout) {
   p.replicate = layout.axes.replicate;
   p.schedule = layout.schedule.empty() ? "1f1b" : layout.schedule;
   p.zero = layout.zero.value_or(static_cast<int>(p.zero));
-  p.virtual_stages = layout.virtual_stages.value_or(needs_two_chunks(p.schedule) ? 2 : 1);
+  p.virtual_stages = layout.virtual_stages.value_or(default_chunks(schedule_named(p.schedule)));
   p.run_length = layout.run_length;
   p.schedule_file.clear();
   return config;

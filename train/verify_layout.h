@@ -27,7 +27,9 @@ struct VerifyLayout {
   bool operator==(const VerifyLayout&) const = default;
 };
 
-// Error{usage} quotes the part that is not understood.
+constexpr std::int64_t kMostVerifyRanks = 1 << 20;
+
+// Error{usage} quotes the part that is not understood, or the layout of more than kMostVerifyRanks.
 VerifyLayout parse_layout(std::string_view text);
 // "tp2.pp2:zb-v,shard4:zero3": separated by commas, in order.
 std::vector<VerifyLayout> parse_layouts(std::string_view text);

@@ -80,6 +80,13 @@ TEST_CASE("what is no layout is refused by the part that is not understood") {
   }
 }
 
+TEST_CASE("a layout of more ranks than an int counts is refused, and not one of fewer") {
+  CHECK(
+      refusal("tp2,tp65536.cp65536").starts_with("the layout 'tp65536.cp65536' has more than 1048576 ranks"));
+  CHECK(refusal("tp2147483647.cp2147483647.pp2147483647.shard2147483647").find("ranks") != std::string::npos);
+  CHECK(parse_layout("tp1024.cp1024").ranks() == 1 << 20);
+}
+
 TEST_CASE("a layout sets the whole section parallel but for what it leaves to the configuration") {
   Config config;
   config.parallel = {
