@@ -18,8 +18,7 @@ bool may_be_empty(const LayerSplit& split, std::size_t stage) {
 }
 
 double extra_of(const LayerSplit& split, std::size_t stage) {
-  return (stage == 0 ? split.first_extra : 0) +
-         (stage + 1 == static_cast<std::size_t>(split.stages) ? split.last_extra : 0);
+  return stage + 1 == static_cast<std::size_t>(split.stages) ? split.head : 0;
 }
 
 std::string joined(const std::vector<int>& numbers) {

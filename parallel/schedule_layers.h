@@ -8,15 +8,14 @@ namespace drover {
 
 struct LayerSplit {
   int layers = 1;
-  int stages = 1;  // of the whole model: ranks x chunks
-  // What the first stage's embedding and the last one's head and loss cost, in blocks. Llama 3 counts 1 each: 126
-  // blocks on 16 x 8 stages are one a stage and none on the first and last.
-  double first_extra = 0, last_extra = 0;
+  int stages = 1;   // of the whole model: ranks x chunks
+  double head = 0;  // what the last stage's head and loss cost, in blocks
 };
 
-// Blocks of each stage, so that the dearest stage is as cheap as it can be; where blocks are left over, later stages
-// get them, which have fewer microbatches in flight. A stage without blocks is legal only where the embedding or the
-// head is. Error{usage}: more stages than that allows.
+// Blocks of each stage, so that the dearest stage is as cheap as it can be. The embedding multiplies nothing, so it costs
+// no time; it costs memory, and so do microbatches in flight, of which earlier stages have more. So where blocks are left
+// over later stages get them, and the first stage, which has the most of both, is the last to get one. A stage without
+// blocks is legal only where the embedding or the head is. Error{usage}: more stages than that allows.
 std::vector<int> split_layers(const LayerSplit& split);
 
 // "balanced": split_layers; otherwise the numbers themselves, "3,4,4,3" in the order of stages. Error{usage} names

@@ -186,7 +186,7 @@ std::vector<int> blocks_of_stages(const Config& config, int stages) {
   const double block = (static_cast<double>(count_parameters(model).matmul) - head) / layers;
   return stage_layers(
       config.parallel.stage_layers,
-      {.layers = static_cast<int>(model.num_hidden_layers), .stages = stages, .last_extra = head / block});
+      {.layers = static_cast<int>(model.num_hidden_layers), .stages = stages, .head = head / block});
 }
 
 Recompute recompute_named(const std::string& name) {

@@ -22,8 +22,7 @@ std::string refusal(std::string_view text, const LayerSplit& split) {
 
 double dearest(const std::vector<int>& blocks, const LayerSplit& split) {
   std::vector<double> costs(blocks.begin(), blocks.end());
-  costs.front() += split.first_extra;
-  costs.back() += split.last_extra;
+  costs.back() += split.head;
   return *std::max_element(costs.begin(), costs.end());
 }
 
@@ -47,29 +46,27 @@ double least_dearest(std::vector<int>& blocks, std::size_t stage, int left, cons
 TEST_CASE("Llama 3 405B: 126 blocks on 16 x 8 stages are one a stage and none at both ends") {
   std::vector<int> expected(128, 1);
   expected.front() = expected.back() = 0;
-  CHECK(split_layers({.layers = 126, .stages = 128, .first_extra = 1, .last_extra = 1}) == expected);
+  CHECK(split_layers({.layers = 126, .stages = 128, .head = 0.7}) == expected);
 }
 
 TEST_CASE("blocks left over go to later stages; a dear head takes some from the last") {
   CHECK(split_layers({.layers = 8, .stages = 4}) == std::vector<int>{2, 2, 2, 2});
   CHECK(split_layers({.layers = 10, .stages = 4}) == std::vector<int>{2, 2, 3, 3});
-  CHECK(split_layers({.layers = 16, .stages = 4, .last_extra = 2.5}) == std::vector<int>{4, 5, 5, 2});
-  CHECK(split_layers({.layers = 5, .stages = 1, .first_extra = 1, .last_extra = 9}) == std::vector<int>{5});
+  CHECK(split_layers({.layers = 16, .stages = 4, .head = 2.5}) == std::vector<int>{4, 5, 5, 2});
+  CHECK(split_layers({.layers = 5, .stages = 1, .head = 9}) == std::vector<int>{5});
   CHECK(split_layers({.layers = 1, .stages = 3}) == std::vector<int>{0, 1, 0});
 }
 
 TEST_CASE("no split has a cheaper dearest stage") {
   for (int layers = 3; layers <= 9; ++layers)
     for (int stages = 2; stages <= 4; ++stages)
-      for (double first : {0.0, 0.4, 1.0})
-        for (double last : {0.0, 0.7, 2.5}) {
-          const LayerSplit split{
-              .layers = layers, .stages = stages, .first_extra = first, .last_extra = last};
-          const std::vector<int> blocks = split_layers(split);
-          std::vector<int> tried(static_cast<std::size_t>(stages), 0);
-          CHECK(std::accumulate(blocks.begin(), blocks.end(), 0) == layers);
-          CHECK(dearest(blocks, split) == Approx(least_dearest(tried, 0, layers, split)));
-        }
+      for (double head : {0.0, 0.4, 0.7, 1.0, 2.5}) {
+        const LayerSplit split{.layers = layers, .stages = stages, .head = head};
+        const std::vector<int> blocks = split_layers(split);
+        std::vector<int> tried(static_cast<std::size_t>(stages), 0);
+        CHECK(std::accumulate(blocks.begin(), blocks.end(), 0) == layers);
+        CHECK(dearest(blocks, split) == Approx(least_dearest(tried, 0, layers, split)));
+      }
 }
 
 TEST_CASE("parallel.stage_layers is balanced, or the numbers in the order of stages") {

@@ -2,36 +2,23 @@
 // any other must stay small.
 #include <algorithm>
 
+#include "tests/support/llama3_405b.h"
 #include "tests/support/process_memory.h"
 #include "tests/support/test_support.h"
 #include "train/dry_run.h"
+#include "train/training.h"
 
 namespace drover {
 
-namespace {
-
-// Layouts of arXiv 2407.21783, table 4; the second is its long-context stage.
-Config llama3_405b(std::int64_t context, std::int64_t sequence_length) {
-  Config config;
-  config.model = {.hidden_size = 16384,
-                  .num_hidden_layers = 126,
-                  .num_attention_heads = 128,
-                  .num_key_value_heads = 8,
-                  .intermediate_size = 53248,
-                  .vocab_size = 128256};
-  config.data.synthetic = SyntheticOptions{.documents = 1'000'000,
-                                           .vocab_size = config.model.vocab_size,
-                                           .median_length = 400,
-                                           .sigma = 1.5,
-                                           .max_length = 131'072};
-  config.train = {.sequence_length = sequence_length, .batch_tokens = 16 << 20, .steps = 1000};
-  config.optimizer.warmup_steps = 0;
-  config.parallel = {
-      .tensor = 8, .context = context, .pipeline = 16, .schedule = "interleaved", .virtual_stages = 8};
-  return config;
+TEST_CASE("405B balanced has one block fewer on the first and the last stage, as its paper has") {
+  const Config config = llama3_405b(1, 8192);
+  std::vector<int> blocks(16, 8);
+  blocks.front() = blocks.back() = 7;
+  CHECK(blocks_of_stages(config, 16) == blocks);
+  blocks.assign(128, 1);
+  blocks.front() = blocks.back() = 0;
+  CHECK(blocks_of_stages(config, 128) == blocks);
 }
-
-}  // namespace
 
 TEST_CASE(
     "one rank of 16,384 and of 131,072 builds mesh, layouts, schedule, groups and sampler of 405B in 100 "
