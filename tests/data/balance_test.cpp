@@ -11,7 +11,7 @@
 #include "data/context_pieces.h"
 #include "data/explain.h"
 #include "tests/data/lognormal_rows.h"
-#include "tests/data/markdown_tables.h"
+#include "tests/support/markdown_tables.h"
 #include "tests/support/test_support.h"
 
 namespace drover {

@@ -6,8 +6,8 @@
 #include "data/feed.h"
 #include "data/prepare.h"
 #include "data/token_store.h"
-#include "tests/data/markdown_tables.h"
 #include "tests/support/byte_tokenizer.h"
+#include "tests/support/markdown_tables.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/support/test_support.h"
 

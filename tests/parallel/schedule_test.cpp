@@ -65,7 +65,9 @@ TEST_CASE("every schedule computes all microbatches on all stages, in order, for
     }
 }
 
-TEST_CASE("256 microbatches on 64 ranks with 8 chunks: complete, in order") {
+TEST_CASE("every schedule takes 256 microbatches on 64 ranks: complete, in order") {
+  for (Schedule schedule : {Schedule::gpipe, Schedule::gpipe_split, Schedule::one_f_one_b})
+    run({.schedule = schedule, .ranks = 64, .microbatches = 256});
   run({.schedule = Schedule::interleaved, .ranks = 64, .chunks = 8, .microbatches = 256});
   run({.schedule = Schedule::interleaved, .ranks = 64, .chunks = 8, .microbatches = 255, .run_length = 100});
   run({.schedule = Schedule::zb_v, .ranks = 64, .chunks = 2, .microbatches = 255});
