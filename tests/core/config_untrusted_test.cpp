@@ -69,7 +69,7 @@ TEST_CASE("deep nesting in any style ends with a message") {
 
 TEST_CASE("a file of 10 MB is refused before it is read") {
   const std::string message = message_of([] { read_with(std::string(10 << 20, '#'), {}); });
-  CHECK(message == "car.yaml has 10485760 bytes, more than the 1048576 it may have");
+  CHECK(message == "car.yaml has 10485760 bytes, more than the 1048576 it may have; is it the right file?");
   CHECK(message_of([] {
           RecordingFileSystem files;
           read_files(files, {.path = "none.yaml", .overrides = {}});
