@@ -3,7 +3,7 @@
 # tests/F/*_test.py are entries run by the system's Python with DROVER_BIN in the environment, and DROVER_TOOLS, where
 # the programs made of tests/F/*_tool.cpp are; DROVER_MPIRUN starts such a program on several ranks. Those named
 # mpi_* exist only with MPI.
-# Labels: unit, mpi, and parity, fault, interop for the folders of those names.
+# Labels: unit, mpi, and parity, interop for the folders of those names.
 find_package(Catch2 REQUIRED)
 find_program(DROVER_PYTHON python3 PATHS /usr/bin NO_DEFAULT_PATH)  # where Debian's modules are
 find_program(DROVER_PYTHON python3)
@@ -66,7 +66,7 @@ endfunction()
 function(drover_test_folder folder)
   set(label unit)
   set(timeout 180)
-  if(folder MATCHES "^(parity|fault|interop)$")
+  if(folder MATCHES "^(parity|interop)$")
     set(label ${folder})
     set(timeout 600)
   endif()
