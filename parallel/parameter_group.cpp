@@ -56,7 +56,8 @@ void ParameterGroups::make_slots(Memory& memory) {
     }
   };
   for (Pool& pool : pools_) {
-    const std::int64_t all = pool.members, weights = options_.gathered_at_once,
+    // Groups that do not take turns are there all at once, on a rank without blocks too.
+    const std::int64_t all = pool.members, weights = pool.in_turn ? options_.gathered_at_once : all,
                        gradients = options_.groups_per_run + 1;  // one more on its way out
     make(pool.weights, keeps_weights() ? all : std::min(all, weights), pool.size, compute(),
          MemoryCategory::weights);

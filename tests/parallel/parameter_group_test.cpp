@@ -29,7 +29,7 @@ class CountedComm final : public AroundComm {
   std::unique_ptr<Communicator> wrap(std::unique_ptr<Communicator> part) override { return part; }
 };
 
-// Two blocks of 32 elements that take turns in the memory of `at_once`.
+// Two blocks of 32 elements that take turns in the memory of `at_once`, and a head that does not.
 struct Blocks {
   explicit Blocks(std::int64_t at_once)
       : backend(make_cpu_backend(memory, {.threads = 1})),
@@ -37,7 +37,8 @@ struct Blocks {
         replicate(single_rank_world()),
         groups(memory, group, *replicate,
                {.layouts = {{.name = "layers.0", .size = 32, .shard_size = 32, .in_turn = true},
-                            {.name = "layers.1", .size = 32, .shard_size = 32, .in_turn = true}},
+                            {.name = "layers.1", .size = 32, .shard_size = 32, .in_turn = true},
+                            {.name = "head", .size = 64, .shard_size = 64}},
                 .zero = Zero::three,
                 .gathered_at_once = at_once}) {}
 
@@ -70,6 +71,12 @@ TEST_CASE("a run gathers once, and the next one again") {
     blocks.use(0, RunKind::forward, RunPart::last);
     CHECK(blocks.group.started == run);
   }
+}
+
+TEST_CASE("a head has memory of its own, on a rank without blocks too") {
+  Blocks blocks(0);
+  blocks.write(2, 3);
+  CHECK(blocks.first_of(2) == 3);
 }
 
 TEST_CASE("weights stay until the last run that uses them ends") {
