@@ -41,10 +41,6 @@ CommittedName replaced_name(std::int64_t step) {
   return {.step = step, .replaced = true, .name = step_name(step) + std::string(kReplaced)};
 }
 
-std::filesystem::path parent_of(const std::filesystem::path& path) {
-  return path.has_parent_path() ? path.parent_path() : ".";
-}
-
 void remove_entry(FileSystem& files, const std::filesystem::path& path) {
   if (files.kind(path) == FileKind::directory) {
     remove_flat_directory(files, path);
@@ -112,7 +108,7 @@ void begin_checkpoint(FileSystem& files, const std::filesystem::path& folder, st
                       const Warn& warn) {
   if (!files.exists(folder)) {
     files.make_directory(folder);
-    files.sync_directory(parent_of(folder));
+    files.sync_directory(folder_of(folder));
   }
   for (const std::string& name : files.list(folder)) {
     const std::string_view stem = std::string_view(name).substr(0, name.rfind(kPartial));

@@ -3,16 +3,12 @@
 namespace drover {
 namespace {
 
-std::filesystem::path parent_of(const std::filesystem::path& path) {
-  return path.has_parent_path() ? path.parent_path() : ".";
-}
-
 void make_parents(FileSystem& files, const std::filesystem::path& path) {
-  const auto parent = parent_of(path);
+  const auto parent = folder_of(path);
   if (files.exists(parent) || parent == path) return;
   make_parents(files, parent);
   files.make_directory(parent);
-  files.sync_directory(parent_of(parent));
+  files.sync_directory(folder_of(parent));
 }
 
 // Symbolic links themselves, never what they point to.
@@ -57,7 +53,7 @@ void NewFolder::publish() {
   files_.sync_directory(partial_);
   files_.rename(partial_, path_);
   published_ = true;
-  files_.sync_directory(parent_of(path_));
+  files_.sync_directory(folder_of(path_));
 }
 
 }  // namespace drover

@@ -208,6 +208,10 @@ void remove_flat_directory(FileSystem& files, const std::filesystem::path& direc
   files.remove_directory(directory);
 }
 
+std::filesystem::path folder_of(const std::filesystem::path& path) {
+  return path.has_parent_path() ? path.parent_path() : ".";
+}
+
 std::optional<std::int64_t> available_bytes(const std::filesystem::path& folder) {
   std::error_code failure;
   const std::filesystem::space_info space = std::filesystem::space(folder, failure);
@@ -256,7 +260,7 @@ void write_text_atomically(FileSystem& files, const std::filesystem::path& path,
     remove_if_there(files, next);
     throw;
   }
-  files.sync_directory(path.has_parent_path() ? path.parent_path() : ".");
+  files.sync_directory(folder_of(path));
 }
 
 bool is_base_name(std::string_view name) {

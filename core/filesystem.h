@@ -104,6 +104,9 @@ inline std::span<const std::byte> bytes_of(std::string_view text) { return std::
 // EISDIR ...) otherwise.
 void remove_flat_directory(FileSystem& files, const std::filesystem::path& directory);
 
+// The folder that a name without one is in, too.
+std::filesystem::path folder_of(const std::filesystem::path& path);
+
 // Of the disk that a folder is on, for whoever may write there; none where that cannot be known.
 std::optional<std::int64_t> available_bytes(const std::filesystem::path& folder);
 

@@ -14,10 +14,6 @@ namespace {
 
 constexpr std::size_t kTextBuffer = 1 << 20;
 
-std::filesystem::path folder_of(const std::filesystem::path& file) {
-  return file.has_parent_path() ? file.parent_path() : ".";
-}
-
 // The one name of a file, as far as its folders are there: two spellings of it are one file.
 std::filesystem::path resolved(const std::filesystem::path& file) {
   if (file.empty()) return file;

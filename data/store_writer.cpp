@@ -266,8 +266,7 @@ void StoreWriter::publish() {
   DROVER_CHECK(state_->finished && !state_->published, "publish() follows finish(), once");
   state_->files.rename(state_->partial, state_->options.path);
   state_->published = true;
-  const std::filesystem::path folder = state_->options.path.parent_path();
-  state_->files.sync_directory(folder.empty() ? "." : folder);
+  state_->files.sync_directory(folder_of(state_->options.path));
 }
 
 }  // namespace drover
