@@ -8,6 +8,8 @@
 #include <limits>
 
 #include "core/error.h"
+#include "data/tokenizer_spec.h"
+#include "data/unicode.h"
 
 namespace drover {
 namespace {
@@ -20,10 +22,11 @@ std::uint64_t hash_bytes(std::string_view bytes) { return XXH3_64bits(bytes.data
 
 }  // namespace
 
-Bpe::Bpe(const TokenizerSpec& spec) : rules_(spec.merges.size()) {
+Bpe::Bpe(const TokenizerSpec& spec) : rules_(spec.merges.size()), atoms_(spec.atoms) {
   for (const Merge& merge : spec.merges)
     rules_.at_or_add(pair_key(merge.left, merge.right), {merge.rank, merge.merged});
   index_tokens(spec);
+  find_atoms();
   find_whole_tokens(spec);
 }
 
@@ -40,10 +43,16 @@ void Bpe::index_tokens(const TokenizerSpec& spec) {
       while (slots_[at].id >= 0) at = (at + 1) & (slots_.size() - 1);
       slots_[at] = {std::uint32_t(hash >> 32), std::int32_t(id)};
       bytes_ += token;
-      if (token.size() == 1) byte_ids_[static_cast<unsigned char>(token[0])] = std::int32_t(id);
     }
     offsets_.push_back(std::int64_t(bytes_.size()));
   }
+}
+
+void Bpe::find_atoms() {
+  const bool of_bytes = atoms_ == Atoms::bytes;
+  for (std::size_t byte = 0; byte < byte_ids_.size(); ++byte)
+    byte_ids_[byte] = find(of_bytes ? std::string(1, char(byte)) : byte_token(std::uint8_t(byte)));
+  for (std::size_t c = 0; c < ascii_ids_.size(); ++c) ascii_ids_[c] = find(std::string(1, char(c)));
 }
 
 void Bpe::find_whole_tokens(const TokenizerSpec& spec) {
@@ -78,20 +87,34 @@ std::int32_t Bpe::rank(std::int32_t left, std::int32_t right) const {
 }
 
 void Bpe::encode(std::string_view piece, BpeWork& work, std::vector<std::int32_t>& out) const {
-  if (piece.size() == 1) return out.push_back(byte_ids_[static_cast<unsigned char>(piece[0])]);
+  if (piece.size() == 1 && atoms_ == Atoms::bytes)
+    return out.push_back(byte_ids_[static_cast<unsigned char>(piece[0])]);
   if (piece.size() > std::size_t(std::numeric_limits<std::int32_t>::max())) {
     throw input_error("a single piece of text has ", piece.size(),
                       " bytes without a place to split; cut it below 2 GiB");
   }
   const std::int32_t id = find(piece);
   if (id >= 0 && whole_[std::size_t(id)]) return out.push_back(id);
-  piece.size() < kLongPiece ? merge_short(piece, work, out) : merge_long(piece, work, out);
+  cut_into_atoms(piece, work.ids);
+  work.ids.size() < kLongPiece ? merge_short(work, out) : merge_long(work, out);
 }
 
-void Bpe::merge_short(std::string_view piece, BpeWork& work, std::vector<std::int32_t>& out) const {
-  auto& [ids, ranks, nodes, heap] = work;
+void Bpe::cut_into_atoms(std::string_view piece, std::vector<std::int32_t>& ids) const {
   ids.clear();
-  for (const char byte : piece) ids.push_back(byte_ids_[static_cast<unsigned char>(byte)]);
+  const auto add_bytes = [&](std::string_view bytes) {
+    for (const char byte : bytes) ids.push_back(byte_ids_[static_cast<unsigned char>(byte)]);
+  };
+  if (atoms_ == Atoms::bytes) return add_bytes(piece);
+  for (std::size_t at = 0, length = 0; at < piece.size(); at += length) {
+    const char32_t character = decode_utf8(piece.substr(at), length);
+    const std::string_view bytes = piece.substr(at, length);
+    const std::int32_t id = character < ascii_ids_.size() ? ascii_ids_[character] : find(bytes);
+    id >= 0 ? ids.push_back(id) : add_bytes(bytes);
+  }
+}
+
+void Bpe::merge_short(BpeWork& work, std::vector<std::int32_t>& out) const {
+  auto& [ids, ranks, nodes, heap] = work;
   ranks.clear();
   for (std::size_t i = 0; i + 1 < ids.size(); ++i) ranks.push_back(rank(ids[i], ids[i + 1]));
   while (!ranks.empty()) {
@@ -107,14 +130,12 @@ void Bpe::merge_short(std::string_view piece, BpeWork& work, std::vector<std::in
   out.insert(out.end(), ids.begin(), ids.end());
 }
 
-void Bpe::fill_nodes(std::string_view piece, BpeWork& work) const {
-  const auto count = std::int32_t(piece.size());
-  work.nodes.resize(piece.size());
+void Bpe::fill_nodes(BpeWork& work) const {
+  const auto count = std::int32_t(work.ids.size());
+  work.nodes.resize(work.ids.size());
   work.heap.clear();
-  for (std::int32_t at = 0; at < count; ++at) {
-    work.nodes[std::size_t(at)] = {byte_ids_[static_cast<unsigned char>(piece[std::size_t(at)])], kNoRank,
-                                   at - 1, at + 1 < count ? at + 1 : -1};
-  }
+  for (std::int32_t at = 0; at < count; ++at)
+    work.nodes[std::size_t(at)] = {work.ids[std::size_t(at)], kNoRank, at - 1, at + 1 < count ? at + 1 : -1};
   for (std::int32_t at = 0; at + 1 < count; ++at) {
     BpeWork::Node& node = work.nodes[std::size_t(at)];
     node.rank = rank(node.id, work.nodes[std::size_t(at) + 1].id);
@@ -142,8 +163,8 @@ void Bpe::merge_node(std::int32_t at, BpeWork& work) const {
   if (left.previous >= 0) push(left.previous, work);
 }
 
-void Bpe::merge_long(std::string_view piece, BpeWork& work, std::vector<std::int32_t>& out) const {
-  fill_nodes(piece, work);
+void Bpe::merge_long(BpeWork& work, std::vector<std::int32_t>& out) const {
+  fill_nodes(work);
   while (!work.heap.empty()) {
     std::pop_heap(work.heap.begin(), work.heap.end(), std::greater<>());
     const std::uint64_t top = work.heap.back();

@@ -1,4 +1,4 @@
-// The merge half of byte-level BPE: the bytes of one piece to token ids.
+// The merge half of BPE: the bytes or characters of one piece to token ids.
 //
 // Among the adjacent pairs that have a rule, the one of lowest rank merges, the leftmost among equal ranks;
 // again until none is left. Short pieces scan for it; long ones keep pairs in a heap over a linked list, so
@@ -51,19 +51,24 @@ class Bpe {
 
   const Rule* rule(std::int32_t left, std::int32_t right) const { return rules_.find(pair_key(left, right)); }
   std::int32_t rank(std::int32_t left, std::int32_t right) const;
-  void merge_short(std::string_view piece, BpeWork& work, std::vector<std::int32_t>& out) const;
-  void merge_long(std::string_view piece, BpeWork& work, std::vector<std::int32_t>& out) const;
-  void fill_nodes(std::string_view piece, BpeWork& work) const;
+  void cut_into_atoms(std::string_view piece, std::vector<std::int32_t>& ids) const;
+  // Both merge work.ids.
+  void merge_short(BpeWork& work, std::vector<std::int32_t>& out) const;
+  void merge_long(BpeWork& work, std::vector<std::int32_t>& out) const;
+  void fill_nodes(BpeWork& work) const;
   void merge_node(std::int32_t at, BpeWork& work) const;
   void push(std::int32_t at, BpeWork& work) const;
   void index_tokens(const TokenizerSpec& spec);
+  void find_atoms();
   void find_whole_tokens(const TokenizerSpec& spec);
 
   PairTable<Rule> rules_;
+  Atoms atoms_;
   std::array<std::int32_t, 256> byte_ids_{};
-  std::vector<Slot> slots_;            // open addressing on the bytes of ordinary tokens
-  std::string bytes_;                  // of all ordinary tokens, end to end
-  std::vector<std::int64_t> offsets_;  // of id in bytes_; V + 1 of them
+  std::array<std::int32_t, 128> ascii_ids_{};  // of characters, -1: no token
+  std::vector<Slot> slots_;                    // open addressing on the bytes of ordinary tokens
+  std::string bytes_;                          // of all ordinary tokens, end to end
+  std::vector<std::int64_t> offsets_;          // of id in bytes_; V + 1 of them
   std::vector<bool>
       whole_;  // merging the token's bytes gives the token, so that one look-up may stand for it
 };

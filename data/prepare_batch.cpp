@@ -96,6 +96,7 @@ std::optional<std::string> BatchEncoder::append_stored_ids(const RawDocument& ra
     batch.ids.push_back(id);
     if (!tokenizer_.is_special(id)) text_ += tokenizer_.token_bytes(id);
   }
+  if (tokenizer_.puts_space_before() && text_.starts_with(' ')) text_.erase(0, 1);
   return std::nullopt;
 }
 

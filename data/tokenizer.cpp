@@ -51,20 +51,53 @@ AddedPasses passes_of(const std::vector<AddedToken>& added, bool with_specials) 
   return {.verbatim = matcher(false), .normalized = matcher(true)};
 }
 
-// As they are looked for.
-std::vector<AddedToken> normalized_tokens(const TokenizerSpec& spec, const std::optional<Nfc>& nfc) {
-  std::vector<AddedToken> tokens = spec.added;
-  for (AddedToken& token : tokens) {
-    std::string changed;
-    if (token.normalized && nfc && nfc->normalize(token.content, changed)) token.content = changed;
+// What lies between added tokens, before the other added tokens are cut out of it.
+class Normalization {
+ public:
+  explicit Normalization(const TokenizerSpec& spec)
+      : nfc_(spec.normalizer == Normalizer::nfc ? std::optional<Nfc>(std::in_place) : std::nullopt),
+        marks_(spec.marks) {}
+
+  // `text`, or what it becomes, in `changed`.
+  std::string_view of(std::string_view text, std::string& changed) const {
+    if (nfc_ && nfc_->normalize(text, changed)) text = changed;
+    if (marks_.writer != SpaceMarks::Writer::normalizer || text.empty()) return text;
+    std::string marked;
+    mark_spaces(text, marks_.before == SpaceMarks::Before::sections, marked);
+    return changed = std::move(marked);
   }
+
+ private:
+  std::optional<Nfc> nfc_;
+  SpaceMarks marks_;
+};
+
+// As they are looked for.
+std::vector<AddedToken> normalized_tokens(const TokenizerSpec& spec, const Normalization& normalization) {
+  std::vector<AddedToken> tokens = spec.added;
+  std::string changed;
+  for (AddedToken& token : tokens)
+    if (token.normalized) token.content = std::string(normalization.of(token.content, changed));
   return tokens;
 }
 
 std::vector<std::unique_ptr<SplitPattern>> patterns_of(const TokenizerSpec& spec, std::string_view path) {
   std::vector<std::unique_ptr<SplitPattern>> patterns;
   for (const SplitRule& rule : spec.splits) patterns.push_back(std::make_unique<SplitPattern>(rule, path));
+  if (can_cut_before_marks(spec)) {  // into words, which the piece cache knows
+    const SplitRule words{.pattern = cat(kSpaceMark, '+'), .behavior = SplitBehavior::merged_with_next};
+    patterns.push_back(std::make_unique<SplitPattern>(words, path));
+  }
   return patterns;
+}
+
+// What ids stand for, where it is not their tokens.
+std::vector<std::string> texts_of(const TokenizerSpec& spec) {
+  std::vector<std::string> texts;
+  if (spec.atoms == Atoms::bytes) return texts;
+  for (std::size_t id = 0; id < spec.tokens.size(); ++id)
+    texts.push_back(text_of_token(spec, std::int32_t(id)));
+  return texts;
 }
 
 // \w of Rust's regex: Alphabetic, M, Nd, Pc and Join_Control.
@@ -83,23 +116,25 @@ struct Tokenizer::Tables {
   TokenizerSpec spec;
   std::vector<std::unique_ptr<SplitPattern>> patterns;
   std::unique_ptr<SplitPattern> word;
-  std::optional<Nfc> nfc;
+  Normalization normalization;
   Bpe bpe;
   AddedMatcher specials;
   AddedPasses ordinary, all;
   std::vector<bool> is_special;
+  std::vector<std::string> texts;  // by id; empty: the tokens
   std::string digest;
 
   Tables(TokenizerSpec checked, std::string_view path)
       : spec(std::move(checked)),
         patterns(patterns_of(spec, path)),
         word(word_pattern(spec)),
-        nfc(spec.normalizer == Normalizer::nfc ? std::optional<Nfc>(std::in_place) : std::nullopt),
+        normalization(spec),
         bpe(spec),
         specials(matcher_of(spec.added, [](const AddedToken& token) { return token.special; })),
-        ordinary(passes_of(normalized_tokens(spec, nfc), false)),
-        all(passes_of(normalized_tokens(spec, nfc), true)),
+        ordinary(passes_of(normalized_tokens(spec, normalization), false)),
+        all(passes_of(normalized_tokens(spec, normalization), true)),
         is_special(spec.tokens.size()),
+        texts(texts_of(spec)),
         digest(spec_digest(spec)) {
     for (const AddedToken& token : spec.added) is_special[std::size_t(token.id)] = token.special;
   }
@@ -135,6 +170,7 @@ std::optional<std::int32_t> Tokenizer::eos() const { return tables_->spec.eos; }
 const std::string& Tokenizer::digest() const { return tables_->digest; }
 const TokenizerSpec& Tokenizer::spec() const { return tables_->spec; }
 bool Tokenizer::keeps_text() const { return drover::keeps_text(tables_->spec); }
+bool Tokenizer::puts_space_before() const { return drover::puts_space_before(tables_->spec); }
 
 std::optional<std::int32_t> Tokenizer::special(std::string_view name) const {
   const auto found = std::ranges::find_if(
@@ -148,7 +184,7 @@ std::string_view Tokenizer::token_bytes(std::int32_t id) const {
     throw input_error("token id ", id, " is outside the vocabulary of ", vocab_size(),
                       "; is this the tokenizer of that data?");
   }
-  return tables_->spec.tokens[std::size_t(id)];
+  return (tables_->texts.empty() ? tables_->spec.tokens : tables_->texts)[std::size_t(id)];
 }
 
 bool Tokenizer::is_special(std::int32_t id) const {
@@ -258,7 +294,7 @@ struct Encoder::State {
       spaced_rule;  // what this rule cuts gets a space before it; the one after the last: what is merged
   BpeWork work;
   PieceCache cache;
-  std::string repaired, normalized, spaced;
+  std::string repaired, normalized, marked, spaced;
   std::vector<std::string_view> word_pieces;
 
   explicit State(const Tokenizer& from)
@@ -295,7 +331,10 @@ struct Encoder::State {
       text = spaced;
       text_end = spaced.data() + spaced.size();
     }
-    if (rule == splitters.size()) return encode_piece(text, text_end, out);
+    if (rule == splitters.size()) {
+      if (!text.empty()) encode_piece(text, text_end, out);
+      return;
+    }
     std::vector<std::string_view>& pieces = batches[rule];
     const bool last = rule + 1 == splitters.size() && spaced_rule != splitters.size();
     splitters[rule].start(text);
@@ -303,6 +342,19 @@ struct Encoder::State {
       for (const std::string_view piece : pieces)
         last ? encode_piece(piece, text_end, out) : encode_plain(piece, text_end, rule + 1, out);
     }
+  }
+
+  // What lies between all added tokens; `begins`: with it the text does.
+  void encode_section(std::string_view section, bool begins, std::vector<std::int32_t>& out) {
+    const SpaceMarks& marks = tables.spec.marks;
+    if (marks.writer == SpaceMarks::Writer::pre_tokenizer && !section.empty()) {
+      const bool due = marks.before == SpaceMarks::Before::sections ||
+                       (marks.before == SpaceMarks::Before::text && begins);
+      const bool has = section.starts_with(' ') || section.starts_with(kSpaceMark);
+      mark_spaces(section, due && !has, marked);
+      section = marked;
+    }
+    encode_plain(section, section.data() + section.size(), 0, out);
   }
 
   bool is_word(char32_t character) {
@@ -348,9 +400,11 @@ struct Encoder::State {
     }
     const AddedPasses& added = with_specials ? tables.all : tables.ordinary;
     cut(text, added.verbatim, with_specials, out, [&](std::string_view rest) {
-      if (tables.nfc && tables.nfc->normalize(rest, normalized)) rest = normalized;
-      cut(rest, added.normalized, with_specials, out,
-          [&](std::string_view plain) { encode_plain(plain, plain.data() + plain.size(), 0, out); });
+      const bool begins = rest.data() == text.data();
+      rest = tables.normalization.of(rest, normalized);
+      cut(rest, added.normalized, with_specials, out, [&](std::string_view section) {
+        encode_section(section, begins && section.data() == rest.data(), out);
+      });
     });
     return replaced;
   }

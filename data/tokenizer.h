@@ -1,13 +1,13 @@
-// Byte-level BPE: text to token ids and back, exactly as Hugging Face `tokenizers` and OpenAI's `tiktoken` do
-// it.
+// BPE: text to token ids and back, exactly as Hugging Face `tokenizers` and OpenAI's `tiktoken` do it, over bytes (Llama 3,
+// GPT-2 and their kin) or over characters with bytes for those that are no token (SentencePiece's: Llama 2, Mistral 7B).
 //
 // A Tokenizer is an immutable value that shares its tables between copies. It is read from a tokenizer.json
 // or a tiktoken ranks file (Llama 3's tokenizer.model), or trained (data/bpe_train.h).
 //
 // How text becomes ids: invalid UTF-8 is replaced; added tokens that are not `normalized` are cut out; what lies
 // between them is normalized; the other added tokens are cut out of that; rules split the rest into pieces, each
-// rule the pieces of the one before; and the bytes of each piece are merged pair by pair, lowest rank first,
-// leftmost first among equals.
+// rule the pieces of the one before; and the bytes or characters of each piece are merged pair by pair, lowest rank
+// first, leftmost first among equals.
 //
 // Special tokens: encode_ordinary never makes a special id; their names in text are encoded as text
 // (tiktoken's encode_ordinary; tokenizers with encode_special_tokens = true). Added tokens that are not
@@ -18,8 +18,8 @@
 // Invalid UTF-8: each maximal ill-formed subsequence becomes one U+FFFD before anything else, as Python's
 // bytes.decode("utf-8", errors="replace") does before it calls either library; the encode functions return
 // how many. For valid UTF-8 decode(encode(text)) == text, NUL, CR LF and byte order marks included, if the
-// tokenizer `keeps_text`: it does not normalize, put spaces before pieces, remove pieces, or have tokens that
-// take the spaces beside them.
+// tokenizer `keeps_text`: it does not normalize, put spaces before pieces, write spaces as marks, remove pieces, or have
+// tokens that take the spaces beside them.
 //
 // Errors: files are untrusted; anything malformed or not supported is Error{Exit::input} naming the file, the
 // offending value and what to do. Thread rules: const member functions of Tokenizer may be called from any
@@ -34,6 +34,7 @@
 #include <string_view>
 #include <vector>
 
+#include "data/space_marks.h"
 #include "data/split_rule.h"
 
 namespace drover {
@@ -64,6 +65,10 @@ struct Merge {
   std::int32_t rank = 0;
 };
 
+// What a piece is cut into before anything is merged: bytes, or characters, of which those that are no token are cut into
+// bytes (tokenizer.json's byte_fallback).
+enum class Atoms : std::uint8_t { bytes, characters };
+
 enum class Normalizer : std::uint8_t { none, nfc };
 
 // A space before each piece that does not begin with one: put there before the last rule cuts the piece (tokenizers'
@@ -72,10 +77,14 @@ enum class PrefixSpace : std::uint8_t { none, before_last_rule, after_rules };
 
 // All that defines a tokenizer, as a plain value.
 struct TokenizerSpec {
+  Atoms atoms = Atoms::bytes;
   Normalizer normalizer = Normalizer::none;
-  std::vector<SplitRule> splits;  // each cuts the pieces of the one before; at least one
-  PrefixSpace prefix_space = PrefixSpace::none;
-  std::vector<std::string> tokens;  // the bytes of every id, added tokens included; index = id
+  SpaceMarks marks;               // of characters
+  std::vector<SplitRule> splits;  // each cuts the pieces of the one before; at least one of bytes
+  PrefixSpace prefix_space = PrefixSpace::none;  // of bytes
+  // Of every id, added tokens included; index = id. The token's bytes, or its characters as merges spell them, with marks
+  // for spaces and `<0x0A>` for a byte.
+  std::vector<std::string> tokens;
   std::vector<Merge> merges;        // increasing rank
   bool ignore_merges = false;       // a piece that is a token is that token, whatever the merges say
   std::vector<AddedToken> added;    // increasing id
@@ -102,7 +111,7 @@ class Tokenizer {
   static Tokenizer from_tiktoken(std::string_view text, std::string_view path,
                                  const TiktokenForm& form = llama3_tiktoken_form());
   // Checks every invariant of `spec`: all 256 bytes are tokens, no two tokens are equal, merges fit together,
-  // ids exist.
+  // ids exist, and what it has is of its kind of atoms.
   Tokenizer(TokenizerSpec spec, std::string_view path);
 
   std::int64_t vocab_size() const;  // V, added tokens included; every id in [0, V) is a token
@@ -110,7 +119,8 @@ class Tokenizer {
   std::optional<std::int32_t> eos() const;
   std::optional<std::int32_t> special(std::string_view name) const;  // id of a special added token
   bool is_special(std::int32_t id) const;
-  std::string_view token_bytes(std::int32_t id) const;  // lives as long as any copy of this tokenizer
+  // What the token stands for in text. Lives as long as any copy of this tokenizer.
+  std::string_view token_bytes(std::int32_t id) const;
 
   // Concatenated bytes of the tokens, special ones by name. May end inside a UTF-8 character. An id outside
   // [0, V) is an input error.
@@ -128,11 +138,13 @@ class Tokenizer {
   // equal ranks).
   const std::string& digest() const;
 
-  // Hugging Face tokenizer.json in Llama-3 form; `tokenizers` and Transformers load it.
+  // Hugging Face tokenizer.json, of the form of Llama 3's or Llama 2's; `tokenizers` and Transformers load it.
   std::string to_json() const;
 
   // Whether decoding gives back every text.
   bool keeps_text() const;
+  // Whether decoding a text gives a space before it that it may not have had.
+  bool puts_space_before() const;
 
   const TokenizerSpec& spec() const;
 
@@ -151,7 +163,7 @@ class Encoder {
   Encoder& operator=(Encoder&&) noexcept;
 
   // Append the ids of `text` to `out`; BOS and EOS are the caller's. Return the number of U+FFFD put in for
-  // invalid UTF-8. A piece costs O(n log n) in its length; work memory is about 28 bytes per byte of the
+  // invalid UTF-8. A piece costs O(n log n) in its length; work memory is about 32 bytes per byte of the
   // longest piece. Throws an input error when the split pattern exceeds its match limits (data/split.h);
   // `out` then holds the ids of the pieces before.
   std::int64_t encode_ordinary(std::string_view text, std::vector<std::int32_t>& out);

@@ -23,10 +23,12 @@ class JsonReader {
   TokenizerSpec read(std::string_view text) {
     if (text.size() > kMaxTokenizerFileBytes) refuse(text.size(), " bytes is too large for a tokenizer.json");
     const Json root = parse(text);
-    if (!is_null(root, "normalizer")) read_normalizer(root["normalizer"]);
-    read_pre_tokenizer(member(root, "pre_tokenizer", Json::value_t::object));
-    check_decoder(root);
     const Json& model = member(root, "model", Json::value_t::object);
+    if (flag(model, "byte_fallback", false)) spec_.atoms = Atoms::characters;
+    if (!is_null(root, "normalizer")) read_normalizer(root["normalizer"]);
+    if (of_bytes() || !is_null(root, "pre_tokenizer"))
+      read_pre_tokenizer(member(root, "pre_tokenizer", Json::value_t::object));
+    check_decoder(root);
     entries_ = member(model, "vocab", Json::value_t::object).size() +
                (root.contains("added_tokens") ? root["added_tokens"].size() : 0);
     read_added(root);
@@ -95,13 +97,34 @@ class JsonReader {
     return member(object, list, Json::value_t::array).get<std::vector<Json>>();
   }
 
+  bool of_bytes() const { return spec_.atoms == Atoms::bytes; }
+
   // One after another NFC is as one; so is a Sequence of nothing as none.
   void read_normalizer(const Json& object) {
+    bool replaced = false;
     for (const Json& part : parts_of(object, "normalizers")) {
-      if (type_of(part) != "NFC")
-        refuse("the normalizer ", type_of(part), " is not supported; only NFC, a Sequence of it or null is");
-      spec_.normalizer = Normalizer::nfc;
+      const std::string type = type_of(part);
+      if (type == "NFC") {
+        spec_.normalizer = Normalizer::nfc;
+      } else if (type == "Prepend" && string(part, "prepend") == kSpaceMark && !of_bytes()) {
+        spec_.marks.before = SpaceMarks::Before::sections;
+      } else if (type == "Replace" && replaces_spaces(part) && !of_bytes()) {
+        replaced = true;
+      } else {
+        refuse("the normalizer ", type,
+               " is not supported; only NFC is, and, with byte_fallback, to Prepend \"", kSpaceMark,
+               "\" and to Replace \" \" by it");
+      }
     }
+    if (replaced) spec_.marks.writer = SpaceMarks::Writer::normalizer;
+    if (!replaced && spec_.marks.before != SpaceMarks::Before::nothing)
+      refuse("the normalizer has Prepend without Replace; that is not supported");
+  }
+
+  bool replaces_spaces(const Json& part) const {
+    const Json& pattern = member(part, "pattern", Json::value_t::object);
+    return pattern.contains("String") && string(pattern, "String") == " " &&
+           string(part, "content") == kSpaceMark;
   }
 
   void read_pre_tokenizer(const Json& object) {
@@ -112,15 +135,42 @@ class JsonReader {
         spec_.splits.push_back(split_rule(part));
       } else if (type == "Digits") {
         spec_.splits.push_back(digits_rule(part));
-      } else if (type == "ByteLevel") {
+      } else if (type == "ByteLevel" && of_bytes()) {
         read_byte_level(part);
+      } else if (type == "Metaspace" && !of_bytes()) {
+        read_metaspace(part);
       } else {
-        refuse("the pre_tokenizer ", type, " is not supported; only Split, Digits and ByteLevel are");
+        refuse("the pre_tokenizer ", type, " is not supported; only Split, Digits and ",
+               of_bytes() ? "ByteLevel are" : "Metaspace are with byte_fallback");
       }
     }
-    if (!byte_level_) refuse("the pre_tokenizer has no ByteLevel; only byte-level BPE is supported");
+    if (!of_bytes()) return;
+    if (!byte_level_)
+      refuse(
+          "the pre_tokenizer has no ByteLevel, and the model no byte_fallback; only BPE over bytes or with "
+          "these is supported");
     if (spec_.splits.empty())
       refuse("the pre_tokenizer splits by no regular expression; that is not supported");
+  }
+
+  // https://github.com/huggingface/tokenizers, src/pre_tokenizers/metaspace.rs
+  void read_metaspace(const Json& part) {
+    if (string(part, "replacement") != kSpaceMark || spec_.marks != SpaceMarks{} || !spec_.splits.empty())
+      refuse("the pre_tokenizer's Metaspace writes other than \"", kSpaceMark,
+             "\", or marks are written twice, or after a Split; that is not supported");
+    const std::string scheme = is_null(part, "prepend_scheme") ? "always" : string(part, "prepend_scheme");
+    spec_.marks.writer = SpaceMarks::Writer::pre_tokenizer;
+    if (scheme == "always") {
+      spec_.marks.before = SpaceMarks::Before::sections;
+    } else if (scheme == "first") {
+      spec_.marks.before = SpaceMarks::Before::text;
+    } else if (scheme != "never") {
+      refuse("the pre_tokenizer's Metaspace has the unknown prepend_scheme ", scheme);
+    }
+    if (!flag(part, "add_prefix_space", true)) spec_.marks.before = SpaceMarks::Before::nothing;
+    if (flag(part, "split", true))
+      spec_.splits.push_back(
+          {.pattern = std::string(kSpaceMark), .behavior = SplitBehavior::merged_with_next});
   }
 
   void read_byte_level(const Json& part) {
@@ -159,8 +209,16 @@ class JsonReader {
   }
 
   void check_decoder(const Json& root) const {
-    if (is_null(root, "decoder") || type_of(root["decoder"]) == "ByteLevel") return;
-    refuse("the decoder ", type_of(root["decoder"]), " is not supported; only ByteLevel is");
+    if (is_null(root, "decoder")) return;
+    for (const Json& part : parts_of(root["decoder"], "decoders")) {
+      const std::string type = type_of(part);
+      const std::vector<std::string_view> known =
+          of_bytes() ? std::vector<std::string_view>{"ByteLevel"}
+                     : std::vector<std::string_view>{"Replace", "ByteFallback", "Fuse", "Strip", "Metaspace"};
+      if (std::ranges::find(known, type) == known.end())
+        refuse("the decoder ", type, " is not supported; only ",
+               of_bytes() ? "ByteLevel is" : "those of SentencePiece are with byte_fallback");
+    }
   }
 
   void read_added(const Json& root) {
@@ -198,7 +256,6 @@ class JsonReader {
   void read_model(const Json& model) {
     if (model.contains("type") && string(model, "type") != "BPE")
       refuse("the model ", string(model, "type"), " is not supported; only BPE is");
-    if (flag(model, "byte_fallback", false)) refuse("byte_fallback is not supported; only byte-level BPE is");
     for (const char* affix : {"continuing_subword_prefix", "end_of_word_suffix"}) {
       if (!is_null(model, affix) && !string(model, affix).empty())
         refuse(affix, " '", string(model, affix), "' is not supported");
@@ -214,16 +271,16 @@ class JsonReader {
     for (const auto& [spelled, value] : vocabulary.items()) {
       const std::int32_t id = token_id(value, spelled);
       ids_.emplace(spelled, id);
+      const auto token_text = of_bytes() ? alphabet_to_bytes(spelled) : std::optional(spelled);
       if (AddedToken* const token = added(id, spelled)) {
-        token->in_vocabulary = !token->special && alphabet_to_bytes(spelled) == spelled;
+        token->in_vocabulary = !token->special && token_text == spelled;
         continue;
       }
-      const auto bytes = alphabet_to_bytes(spelled);
-      if (!bytes)
+      if (!token_text)
         refuse("token '", spelled,
                "' has a character outside the byte-level alphabet (a space is spelled \u0120); restore the "
                "file");
-      place(id, *bytes);
+      place(id, *token_text);
     }
     for (std::size_t id = 0; id < spec_.tokens.size(); ++id) {
       if (spec_.tokens[id].empty())

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <unordered_map>
 
 #include "core/digest.h"
@@ -12,15 +13,29 @@
 namespace drover {
 namespace {
 
-// Tokens are printed as tokenizer.json spells them: printable whatever the bytes, and what the reader finds
-// in the file.
-std::string quoted(const std::string& bytes) { return "'" + bytes_to_alphabet(bytes.substr(0, 64)) + "'"; }
+constexpr std::size_t kByteTokenSize = 6;
+
+bool is_one_character(std::string_view text) {
+  std::size_t length = 0;
+  if (!text.empty()) decode_utf8(text, length);
+  return length == text.size();
+}
+
+// Of <0x0A>.
+std::optional<std::uint8_t> byte_of_token(std::string_view token) {
+  if (token.size() != kByteTokenSize || !token.starts_with("<0x")) return std::nullopt;
+  std::uint8_t byte = 0;
+  const char* const digits = token.data() + 3;
+  std::from_chars(digits, digits + 2, byte, 16);
+  return byte_token(byte) == token ? std::optional(byte) : std::nullopt;
+}
 
 class SpecCheck {
  public:
   SpecCheck(const TokenizerSpec& spec, std::string_view path) : spec_(spec), path_(path) {}
 
   void run() {
+    form();
     splits();
     added();
     tokens();
@@ -35,10 +50,28 @@ class SpecCheck {
     throw input_error(path_, ": ", parts...);
   }
 
+  // Tokens are printed as tokenizer.json spells them: printable whatever the bytes, and what the reader finds
+  // in the file.
+  std::string spelled(const std::string& token) const {
+    return spec_.atoms == Atoms::bytes ? bytes_to_alphabet(token) : token;
+  }
+  std::string quoted(const std::string& token) const { return "'" + spelled(token.substr(0, 64)) + "'"; }
+
   bool is_id(std::int64_t id) const { return id >= 0 && id < std::int64_t(spec_.tokens.size()); }
 
+  void form() const {
+    if (spec_.atoms == Atoms::bytes && spec_.marks != SpaceMarks{})
+      refuse("spaces are written as U+2581, and tokens are bytes; that is not supported");
+    if (spec_.atoms == Atoms::characters && spec_.prefix_space != PrefixSpace::none)
+      refuse("a space before pieces goes with tokens of bytes only");
+    if (spec_.marks.writer == SpaceMarks::Writer::normalizer &&
+        spec_.marks.before == SpaceMarks::Before::text)
+      refuse("a normalizer does not know where the text begins; that is not supported");
+  }
+
   void splits() const {
-    if (spec_.splits.empty()) refuse("no rule splits text into pieces; that is not supported");
+    if (spec_.splits.empty() && spec_.atoms == Atoms::bytes)
+      refuse("no rule splits text into pieces; that is not supported");
     if (spec_.splits.size() > kMaxSplits)
       refuse(spec_.splits.size(), " rules split text into pieces; at most ", kMaxSplits);
     const bool own_last = spec_.prefix_space == PrefixSpace::before_last_rule;
@@ -54,7 +87,9 @@ class SpecCheck {
       if (token.empty()) refuse("token ", id, " is empty; every id must stand for at least one byte");
       if (token.size() > kMaxTokenBytes)
         refuse("token ", id, " has ", token.size(), " bytes; at most ", kMaxTokenBytes);
-      const auto [other, fresh] = ids.emplace(apart_[id] ? token : bytes_to_alphabet(token), id);
+      if (spec_.atoms == Atoms::characters && find_invalid_utf8(token) != token.size())
+        refuse("token ", id, " is not UTF-8");
+      const auto [other, fresh] = ids.emplace(apart_[id] ? token : spelled(token), id);
       if (!fresh) refuse("tokens ", other->second, " and ", id, " are both ", quoted(token), "; remove one");
     }
   }
@@ -75,6 +110,8 @@ class SpecCheck {
       }
       if (find_invalid_utf8(token.content) != token.content.size())
         refuse("added token ", token.id, " is not UTF-8");
+      if (spec_.atoms == Atoms::characters && token.special && is_one_character(token.content))
+        refuse("the special token '", token.content, "' is a single character; that is not supported");
       if (token.special && token.in_vocabulary)
         refuse("added token '", token.content, "' cannot be special and be made by merges");
       special_[std::size_t(token.id)] = token.special;
@@ -83,18 +120,25 @@ class SpecCheck {
     }
   }
 
+  // The byte that the ordinary token stands for by itself, if it does.
+  std::optional<std::uint8_t> byte_of(const std::string& token) const {
+    if (spec_.atoms == Atoms::bytes)
+      return token.size() == 1 ? std::optional<std::uint8_t>(token[0]) : std::nullopt;
+    return byte_of_token(token);
+  }
+
   void bytes() const {
     std::array<bool, 256> present{};
     for (std::size_t id = 0; id < spec_.tokens.size(); ++id) {
-      const std::string& token = spec_.tokens[id];
-      if (token.size() == 1 && !apart_[id]) present[static_cast<unsigned char>(token[0])] = true;
+      if (const auto byte = byte_of(spec_.tokens[id]); byte && !apart_[id]) present[*byte] = true;
     }
     const auto missing = std::ranges::count(present, false);
     if (missing == 0) return;
-    const auto first = std::ranges::find(present, false) - present.begin();
-    refuse("the vocabulary lacks ", missing, " of the 256 single bytes, the first of them ", first,
-           " (spelled ", quoted(std::string(1, char(first))),
-           "); text with them could not be encoded, so use a complete byte-level vocabulary");
+    const auto first = std::uint8_t(std::ranges::find(present, false) - present.begin());
+    refuse("the vocabulary lacks ", missing, " of the 256 single bytes, the first of them ", int(first),
+           " (spelled '",
+           spec_.atoms == Atoms::bytes ? spelled(std::string(1, char(first))) : byte_token(first),
+           "'); text with them could not be encoded, so use a complete vocabulary");
   }
 
   void merges() const {
@@ -167,10 +211,38 @@ std::optional<std::int32_t> first_special(const TokenizerSpec& spec,
 
 void check_spec(const TokenizerSpec& spec, std::string_view path) { SpecCheck(spec, path).run(); }
 
+std::string byte_token(std::uint8_t byte) {
+  constexpr char kDigits[] = "0123456789ABCDEF";
+  return {'<', '0', 'x', kDigits[byte / 16], kDigits[byte % 16], '>'};
+}
+
+std::string text_of_token(const TokenizerSpec& spec, std::int32_t id) {
+  const std::string& token = spec.tokens[std::size_t(id)];
+  const auto added = std::ranges::lower_bound(spec.added, id, {}, &AddedToken::id);
+  const bool apart = added != spec.added.end() && added->id == id && !added->in_vocabulary;
+  if (spec.atoms == Atoms::bytes || apart) return token;
+  if (const auto byte = byte_of_token(token)) return std::string(1, char(*byte));
+  return unmark_spaces(token);
+}
+
+bool can_cut_before_marks(const TokenizerSpec& spec) {
+  const auto joins = [&](const Merge& merge) {
+    return spec.tokens[std::size_t(merge.right)].starts_with(kSpaceMark) &&
+           !spec.tokens[std::size_t(merge.left)].ends_with(kSpaceMark);
+  };
+  return spec.atoms == Atoms::characters && !spec.ignore_merges &&
+         std::ranges::find(spec.tokens, kSpaceMark) != spec.tokens.end() &&
+         std::ranges::none_of(spec.merges, joins);
+}
+
+bool puts_space_before(const TokenizerSpec& spec) {
+  return spec.prefix_space != PrefixSpace::none || spec.marks.before != SpaceMarks::Before::nothing;
+}
+
 bool keeps_text(const TokenizerSpec& spec) {
   const auto removes = [](const SplitRule& rule) { return rule.behavior == SplitBehavior::removed; };
   const auto takes_space = [](const AddedToken& token) { return token.lstrip || token.rstrip; };
-  return spec.normalizer == Normalizer::none && spec.prefix_space == PrefixSpace::none &&
+  return spec.atoms == Atoms::bytes && spec.normalizer == Normalizer::none && !puts_space_before(spec) &&
          std::ranges::none_of(spec.splits, removes) && std::ranges::none_of(spec.added, takes_space);
 }
 
@@ -182,9 +254,9 @@ bool is_plain(const TokenizerSpec& spec) {
   const auto plain = [](const AddedToken& token) {
     return !token.single_word && !token.lstrip && !token.rstrip;
   };
-  return spec.normalizer == Normalizer::none && spec.prefix_space == PrefixSpace::none &&
-         splits.size() == 1 && splits[0] == SplitRule{.pattern = splits[0].pattern} &&
-         std::ranges::all_of(spec.added, plain);
+  return spec.atoms == Atoms::bytes && spec.normalizer == Normalizer::none &&
+         spec.prefix_space == PrefixSpace::none && splits.size() == 1 &&
+         splits[0] == SplitRule{.pattern = splits[0].pattern} && std::ranges::all_of(spec.added, plain);
 }
 
 void add_splits(const TokenizerSpec& spec, SpecDigest& digest) {
@@ -192,7 +264,13 @@ void add_splits(const TokenizerSpec& spec, SpecDigest& digest) {
     digest.add("drover tokenizer 1").add(spec.splits[0].pattern);
     return;
   }
-  digest.add("drover tokenizer 2").add(std::int64_t(spec.normalizer)).add(std::int64_t(spec.prefix_space));
+  if (spec.atoms == Atoms::characters)
+    digest.add("drover tokenizer 3")
+        .add(std::int64_t(spec.marks.writer))
+        .add(std::int64_t(spec.marks.before));
+  else
+    digest.add("drover tokenizer 2");
+  digest.add(std::int64_t(spec.normalizer)).add(std::int64_t(spec.prefix_space));
   digest.add(std::int64_t(spec.splits.size()));
   for (const SplitRule& rule : spec.splits)
     digest.add(rule.pattern).add(std::int64_t(rule.behavior)).add(rule.inverted);
@@ -225,11 +303,11 @@ std::string spec_digest(const TokenizerSpec& spec) {
 }
 
 std::optional<std::int32_t> conventional_bos(const TokenizerSpec& spec) {
-  return first_special(spec, {"<|begin_of_text|>", "<s>", "<｜begin▁of▁sentence｜>"});
+  return first_special(spec, {"<|begin_of_text|>", "<s>", "<bos>", "<｜begin▁of▁sentence｜>"});
 }
 
 std::optional<std::int32_t> conventional_eos(const TokenizerSpec& spec) {
-  return first_special(spec, {"<|end_of_text|>", "<|endoftext|>", "</s>", "<｜end▁of▁sentence｜>"});
+  return first_special(spec, {"<|end_of_text|>", "<|endoftext|>", "</s>", "<eos>", "<｜end▁of▁sentence｜>"});
 }
 
 void append_specials(const std::vector<std::string>& names, TokenizerSpec& spec) {

@@ -16,11 +16,21 @@ inline constexpr std::size_t kMaxSplits = 64;
 inline constexpr std::size_t kMaxTokenBytes = 1 << 16;
 inline constexpr std::size_t kMaxTokenizerFileBytes = std::size_t(1) << 28;
 
+// The token of a byte where atoms are characters: <0x0A>.
+std::string byte_token(std::uint8_t byte);
+// What the token stands for in text.
+std::string text_of_token(const TokenizerSpec& spec, std::int32_t id);
+
+// Whether ids stay the same if pieces are cut further, before each mark that follows something else: no merge puts
+// such a mark at the end of its left side's text, as none does that SentencePiece learned from text cut at spaces.
+bool can_cut_before_marks(const TokenizerSpec& spec);
+
 // Throws an input error that starts with `path` unless all that Tokenizer promises holds.
 void check_spec(const TokenizerSpec& spec, std::string_view path);
 
-// See Tokenizer::keeps_text.
+// See Tokenizer.
 bool keeps_text(const TokenizerSpec& spec);
+bool puts_space_before(const TokenizerSpec& spec);
 
 // XXH3-128, 32 hexadecimal digits.
 std::string spec_digest(const TokenizerSpec& spec);

@@ -70,8 +70,10 @@ class RanksFile {
 
  private:
   [[noreturn]] void refuse(std::string_view why) const {
-    throw input_error(path_, ":", line_, ": ", why,
-                      "; expected a line of base64, one space and a rank (a tiktoken .model file)");
+    throw input_error(
+        path_, ":", line_, ": ", why,
+        "; expected a line of base64, one space and a rank (a tiktoken .model file; for a SentencePiece "
+        ".model give the tokenizer.json made of it)");
   }
 
   std::size_t take(std::string_view line, std::vector<std::string>& tokens) const {

@@ -25,24 +25,53 @@ OrderedJson split(const SplitRule& rule) {
           {"invert", rule.inverted}};
 }
 
+OrderedJson metaspace(const SpaceMarks& marks) {
+  const char* const scheme = marks.before == SpaceMarks::Before::nothing ? "never"
+                             : marks.before == SpaceMarks::Before::text  ? "first"
+                                                                         : "always";
+  return {{"type", "Metaspace"}, {"replacement", kSpaceMark}, {"prepend_scheme", scheme}, {"split", false}};
+}
+
 OrderedJson pre_tokenizer_of(const TokenizerSpec& spec) {
   const bool cuts = spec.prefix_space == PrefixSpace::before_last_rule;
   OrderedJson parts = OrderedJson::array();
+  if (spec.marks.writer == SpaceMarks::Writer::pre_tokenizer) parts.push_back(metaspace(spec.marks));
   for (std::size_t rule = 0; rule + cuts < spec.splits.size(); ++rule)
     parts.push_back(split(spec.splits[rule]));
-  parts.push_back(byte_level(spec.prefix_space != PrefixSpace::none, cuts));
+  if (spec.atoms == Atoms::bytes) parts.push_back(byte_level(spec.prefix_space != PrefixSpace::none, cuts));
+  if (parts.empty()) return nullptr;
   return {{"type", "Sequence"}, {"pretokenizers", parts}};
 }
 
+OrderedJson replace(std::string_view what, std::string_view by) {
+  return {{"type", "Replace"}, {"pattern", {{"String", what}}}, {"content", by}};
+}
+
 OrderedJson normalizer_of(const TokenizerSpec& spec) {
-  if (spec.normalizer == Normalizer::none) return nullptr;
-  return {{"type", "NFC"}};
+  OrderedJson parts = OrderedJson::array();
+  if (spec.normalizer == Normalizer::nfc) parts.push_back({{"type", "NFC"}});
+  if (spec.marks.writer == SpaceMarks::Writer::normalizer) {
+    if (spec.marks.before == SpaceMarks::Before::sections)
+      parts.push_back({{"type", "Prepend"}, {"prepend", kSpaceMark}});
+    parts.push_back(replace(" ", kSpaceMark));
+  }
+  if (parts.size() < 2) return parts.empty() ? OrderedJson(nullptr) : parts[0];
+  return {{"type", "Sequence"}, {"normalizers", parts}};
+}
+
+OrderedJson decoder_of(const TokenizerSpec& spec) {
+  if (spec.atoms == Atoms::bytes) return byte_level(false, true);
+  OrderedJson parts = {replace(kSpaceMark, " "), {{"type", "ByteFallback"}}, {{"type", "Fuse"}}};
+  if (puts_space_before(spec))
+    parts.push_back({{"type", "Strip"}, {"content", " "}, {"start", 1}, {"stop", 0}});
+  return {{"type", "Sequence"}, {"decoders", parts}};
 }
 
 // BOS, and EOS where only the template can say which token it is.
 OrderedJson post_processor_of(const TokenizerSpec& spec) {
   const bool name_eos = spec.eos && spec.eos != conventional_eos(spec);
-  if (!spec.bos && !name_eos) return byte_level(false, true);
+  if (!spec.bos && !name_eos)
+    return spec.atoms == Atoms::bytes ? byte_level(false, true) : OrderedJson(nullptr);
   OrderedJson tokens = OrderedJson::object();
   const auto side = [&](const char* sequence, int type) {
     OrderedJson items = OrderedJson::array();
@@ -87,19 +116,24 @@ OrderedJson model_of(const TokenizerSpec& spec) {
   OrderedJson::object_t vocabulary;
   std::vector<std::string> spelled;
   for (std::size_t id = 0; id < size; ++id) {
-    spelled.push_back(added[id] ? spec.tokens[id] : bytes_to_alphabet(spec.tokens[id]));
+    const bool as_it_is = added[id] || spec.atoms == Atoms::characters;
+    spelled.push_back(as_it_is ? spec.tokens[id] : bytes_to_alphabet(spec.tokens[id]));
     vocabulary.push_back({spelled.back(), std::int64_t(id)});
   }
   OrderedJson merges = OrderedJson::array();
-  for (const Merge& merge : spec.merges)
-    merges.push_back(spelled[std::size_t(merge.left)] + " " + spelled[std::size_t(merge.right)]);
+  for (const Merge& merge : spec.merges) {
+    const std::string &left = spelled[std::size_t(merge.left)], &right = spelled[std::size_t(merge.right)];
+    // Bytes are spelled without spaces.
+    merges.push_back(spec.atoms == Atoms::bytes ? OrderedJson(left + " " + right)
+                                                : OrderedJson::array({left, right}));
+  }
   return {{"type", "BPE"},
           {"dropout", nullptr},
           {"unk_token", nullptr},
           {"continuing_subword_prefix", nullptr},
           {"end_of_word_suffix", nullptr},
           {"fuse_unk", false},
-          {"byte_fallback", false},
+          {"byte_fallback", spec.atoms == Atoms::characters},
           {"ignore_merges", spec.ignore_merges},
           {"vocab", std::move(vocabulary)},
           {"merges", std::move(merges)}};
@@ -116,7 +150,7 @@ std::string Tokenizer::to_json() const {
                             {"normalizer", normalizer_of(from)},
                             {"pre_tokenizer", pre_tokenizer_of(from)},
                             {"post_processor", post_processor_of(from)},
-                            {"decoder", byte_level(false, true)},
+                            {"decoder", decoder_of(from)},
                             {"model", model_of(from)}};
   return root.dump(1) + "\n";
 }

@@ -1,12 +1,12 @@
 #include "data/tokenizer.h"
 
-#include <limits>
 #include <nlohmann/json.hpp>
 #include <random>
 #include <thread>
 
 #include "core/error.h"
 #include "data/unicode.h"
+#include "tests/data/merge_by_definition.h"
 #include "tests/data/tokenizer_golden.h"
 
 namespace drover {
@@ -26,27 +26,12 @@ std::string random_text(std::mt19937& random, std::size_t characters) {
   return text;
 }
 
-// The definition, word for word: merge the leftmost pair of the lowest rank until none is left. One piece.
-Ids merge_by_definition(const Tokenizer& tokenizer, const std::string& piece) {
-  std::vector<std::string> parts;
-  for (const char byte : piece) parts.emplace_back(1, byte);
+Ids by_definition(const Tokenizer& tokenizer, const std::string& piece) {
+  std::vector<std::string> bytes;
+  for (const char byte : piece) bytes.emplace_back(1, byte);
   const auto& tokens = tokenizer.spec().tokens;
-  while (true) {
-    std::size_t best = 0;
-    std::int32_t best_rank = std::numeric_limits<std::int32_t>::max();
-    for (std::size_t i = 0; i + 1 < parts.size(); ++i) {
-      for (const Merge& merge : tokenizer.spec().merges) {
-        const bool fits =
-            tokens[std::size_t(merge.left)] == parts[i] && tokens[std::size_t(merge.right)] == parts[i + 1];
-        if (fits && merge.rank < best_rank) best = i, best_rank = merge.rank;
-      }
-    }
-    if (best_rank == std::numeric_limits<std::int32_t>::max()) break;
-    parts[best] += parts[best + 1];
-    parts.erase(parts.begin() + std::ptrdiff_t(best) + 1);
-  }
   Ids ids;
-  for (const std::string& part : parts)
+  for (const std::string& part : merge_by_definition(tokenizer.spec(), bytes))
     ids.push_back(std::int32_t(std::ranges::find(tokens, part) - tokens.begin()));
   return ids;
 }
@@ -122,7 +107,7 @@ TEST_CASE("pieces of every length merge by the definition, the short way and the
       std::string piece;
       while (piece.size() < length) piece += "abcabacdrothe"[random() % 13];
       INFO(form << " " << piece);
-      REQUIRE(tokenizer.encode_ordinary(piece) == merge_by_definition(tokenizer, piece));
+      REQUIRE(tokenizer.encode_ordinary(piece) == by_definition(tokenizer, piece));
     }
   }
 }
@@ -354,7 +339,7 @@ TEST_CASE("a tokenizer.json that is malformed or not supported is refused with t
          j["normalizer"] = {{"type", "NFKC"}};
        }},
       {"model WordPiece", [](Json& j) { j["model"]["type"] = "WordPiece"; }},
-      {"byte_fallback", [](Json& j) { j["model"]["byte_fallback"] = true; }},
+      {"pre_tokenizer ByteLevel", [](Json& j) { j["model"]["byte_fallback"] = true; }},
       {"end_of_word_suffix", [](Json& j) { j["model"]["end_of_word_suffix"] = "</w>"; }},
       {"dropout", [](Json& j) { j["model"]["dropout"] = 0.1; }},
       {"'pre_tokenizer' is missing", [](Json& j) { j.erase("pre_tokenizer"); }},

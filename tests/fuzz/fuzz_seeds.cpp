@@ -5,6 +5,7 @@
 #include "checkpoint/manifest.h"
 #include "checkpoint/safetensors.h"
 #include "core/config.h"
+#include "data/tokenizer_spec.h"
 #include "launch/describe_config.h"
 #include "model/hugging_face.h"
 #include "tests/support/byte_tokenizer.h"
@@ -40,6 +41,18 @@ void write_yaml(const fs::path& repository, const fs::path& folder) {
   write_bytes(folder / "yaml.dict", dictionary);
 }
 
+// Of Llama 2's form.
+TokenizerSpec of_characters() {
+  TokenizerSpec spec{.atoms = Atoms::characters,
+                     .marks = {SpaceMarks::Writer::normalizer, SpaceMarks::Before::sections}};
+  for (int byte = 0; byte < 256; ++byte) spec.tokens.push_back(byte_token(std::uint8_t(byte)));
+  for (const char* token : {"\u2581", "a", "\u00e9", "\u2581a", "a\u00e9"}) spec.tokens.emplace_back(token);
+  spec.merges = {{.left = 256, .right = 257, .merged = 259, .rank = 0},
+                 {.left = 257, .right = 258, .merged = 260, .rank = 1}};
+  append_specials({"<s>", "</s>"}, spec);
+  return spec;
+}
+
 void write_tokenizers(const fs::path& repository, const fs::path& folder) {
   const fs::path golden = repository / "tests" / "data" / "tokenizer_golden";
   for (const char* name : {"llama3.json", "gpt2.json", "letters.json", "ranks.model"})
@@ -53,6 +66,7 @@ void write_tokenizers(const fs::path& repository, const fs::path& folder) {
   spec.prefix_space = PrefixSpace::before_last_rule;
   spec.added[0].single_word = spec.added[1].lstrip = true;
   write_bytes(folder / "tokenizer" / "rules.json", Tokenizer(spec, "rules").to_json());
+  write_bytes(folder / "tokenizer" / "characters.json", Tokenizer(of_characters(), "characters").to_json());
 }
 
 void write_stores(const fs::path& folder) {

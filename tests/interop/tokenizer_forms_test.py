@@ -3,12 +3,8 @@ tokenizers in use have: their expressions, their sequences of splits, NFC, a spa
 
 The vocabulary is all pairs of bytes in random order, so that almost every difference in where a text is cut changes ids.
 """
-import json
 import random
-import subprocess
-import tempfile
 import unittest
-from pathlib import Path
 
 import interop_environment
 
@@ -16,9 +12,9 @@ interop_environment.enter()
 
 import tiktoken  # noqa: E402
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors  # noqa: E402
-from transformers import PreTrainedTokenizerFast  # noqa: E402
 
-from interop_texts import DROVER, bytes_of_tokens, ids_of, store_of, stress  # noqa: E402
+from form_case import FormCase, texts_of  # noqa: E402
+from interop_texts import bytes_of_tokens, ids_of, store_of  # noqa: E402
 
 CONTRACTIONS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 ENDS = r"|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -95,33 +91,10 @@ def pair_model(letters_of_pairs=256):
     return models.BPE({token: id for id, token in enumerate(letters + [a + b for a, b in pairs])}, pairs)
 
 
-def characters(rng, count):
-    """Random ones beside letters, digits, spaces and line ends, and combining ones in any order."""
-    marks = [chr(code) for code in (*range(0x300, 0x345), 0x345, 0x5B0, 0x93C, 0x1161, 0x11A8, 0x3099, 0x1D165)]
-    around = ["a", "Z", "1", " ", "\n", "'", "'S", ".", "\u00e9", "e", "\u1100", "\uac00", "  ", "\t"] + marks
-    made = []
-    for _ in range(count):
-        code = rng.choice((rng.randrange(0x3000), rng.randrange(0x20000), rng.randrange(0x110000)))
-        if not 0xD800 <= code < 0xE000:
-            made.append(rng.choice(around) + chr(code) + rng.choice(around) + chr(code))
-    return "".join(made)
-
-
-def texts_of(seed):
-    rng = random.Random(seed)
-    lines = [" ", "\n", "The drover's 12345 sheep; THEY'LL  go\r\n\r\n\tx = f(1)  \n", "<mask> a  <mask>b <mask>"]
-    return lines + [stress(rng, rng.randint(1, 400)) for _ in range(60)] + [characters(rng, 1000) for _ in range(12)]
-
-
-class TokenizerForms(unittest.TestCase):
+class TokenizerForms(FormCase):
     @classmethod
     def setUpClass(cls):
         cls.model = pair_model()
-
-    def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.at = Path(folder.name)
 
     def tokenizer(self, pre_tokenizer, normalizer=None, added=(), model=None):
         tokenizer = Tokenizer(model or self.model)
@@ -130,18 +103,7 @@ class TokenizerForms(unittest.TestCase):
             tokenizer.normalizer = normalizer
         tokenizer.add_tokens(list(added))
         tokenizer.add_special_tokens(["<|endoftext|>"])
-        tokenizer.encode_special_tokens = True
-        path = self.at / "tokenizer.json"
-        tokenizer.save(str(path))
-        return tokenizer, path
-
-    def check(self, name, texts, path, encode):
-        """Each document ends with the id of the end of text: one of which nothing is left would be left out."""
-        for text, ids in zip(texts, ids_of(store_of(texts, path, self.at, affixes=True)), strict=True):
-            ours, theirs = ids[:-1].tolist(), encode(text)
-            if ours != theirs:
-                at = next((i for i, (a, b) in enumerate(zip(ours, theirs)) if a != b), min(len(ours), len(theirs)))
-                self.fail(f"{name}: {text[:80]!r} from id {at} on: {ours[at:at + 9]}, there {theirs[at:at + 9]}")
+        return self.saved(tokenizer)
 
     def test_forms_in_use(self):
         for number, (name, (pre_tokenizer, normalizer, added, pattern)) in enumerate(FORMS.items()):
@@ -189,23 +151,12 @@ class TokenizerForms(unittest.TestCase):
             (ids,) = ids_of(store_of(["a drover"], path, self.at, affixes=True))
             self.assertEqual(ids.tolist(), tokenizer.encode("a drover").ids)
 
-
     def test_transformers_reads_what_checkpoint_export_makes_of_each_form(self):
-        run = self.at / "run"
-        config = {"run": {"name": "run", "dir": str(run)}, "data": {"synthetic": {"documents": 64, "vocab_size": 256}},
-                  "model": {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 1, "num_key_value_heads": 1,
-                            "intermediate_size": 16, "vocab_size": 66000, "tie_word_embeddings": True},
-                  "train": {"dtype": "float32", "sequence_length": 32, "batch_tokens": 32, "microbatch_sequences": 1,
-                            "steps": 1}, "optimizer": {"warmup_steps": 1}}
-        (self.at / "run.yaml").write_text(json.dumps(config))  # JSON is YAML
-        subprocess.run([DROVER, "train", self.at / "run.yaml"], check=True, capture_output=True)
+        run = self.trained_run()
         for number, (name, (pre_tokenizer, normalizer, added, _)) in enumerate(FORMS.items()):
             with self.subTest(name):
                 tokenizer, path = self.tokenizer(pre_tokenizer, normalizer, added)
-                out = self.at / f"exported{number}"
-                subprocess.run([DROVER, "checkpoint", "export", run, "--out", out, "--tokenizer", path], check=True,
-                               capture_output=True)
-                theirs = PreTrainedTokenizerFast.from_pretrained(out)
+                theirs = self.exported(run, path, f"exported{number}")
                 for text in texts_of(number)[:20]:
                     self.assertEqual(theirs.encode(text, add_special_tokens=False),
                                      tokenizer.encode(text, add_special_tokens=False).ids, (name, text))
