@@ -189,7 +189,9 @@ enum class Reduction : std::uint8_t { sum, max, min };
 struct Combine {
   Reduction reduction = Reduction::sum;
   std::span<const Tensor> parts;  // R >= 1 tensors [n], same dtype: float64, float32, bfloat16, int64
-  Tensor out;  // [n] that dtype, = ; may be any of the parts. bfloat16 sums in float32, rounds once
+  // [n] that dtype, = ; each may be any of the parts. bfloat16 sums in float32, rounds once
+  Tensor out;
+  std::span<const Tensor> copies = {};  // get the same as out
 };
 
 class Backend {

@@ -91,6 +91,7 @@ void CountingBackend::sum_of_squares(const Exec&, const SumOfSquares& a) { touch
 void CountingBackend::combine(const Exec&, const Combine& a) {
   touch({a.out});
   for (const Tensor& part : a.parts) count_.bytes_touched += part.bytes();
+  for (const Tensor& copy : a.copies) count_.bytes_touched += copy.bytes();
 }
 
 }  // namespace drover

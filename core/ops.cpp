@@ -353,6 +353,7 @@ void combine(const Exec& exec, const Combine& a) {
              "expected float64, float32, bfloat16 or int64", {{"out", a.out}});
   DROVER_CHECK(!a.parts.empty(), "combine: no parts");
   for (const Tensor& part : a.parts) same_as(check, {"a part", part}, a.out, a.out.dtype);
+  for (const Tensor& copy : a.copies) same_as(check, {"a copy", copy}, a.out, a.out.dtype);
   exec.backend.combine(exec, a);
 }
 

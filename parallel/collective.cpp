@@ -268,9 +268,9 @@ OrderedReduction::OrderedReduction(int ranks) : runs_((ranks + kRun - 1) / kRun)
 }
 
 void OrderedReduction::run(const Exec& exec, Reduction reduction, std::span<const Tensor> parts,
-                           const Tensor& out) {
+                           const Tensor& out, std::span<const Tensor> copies) {
   if (runs_ == 1) {
-    exec.backend.combine(exec, {.reduction = reduction, .parts = parts, .out = out});
+    exec.backend.combine(exec, {.reduction = reduction, .parts = parts, .out = out, .copies = copies});
     return;
   }
   for (std::int64_t begin = 0; begin < out.numel(); begin += kPiece) {
@@ -278,6 +278,8 @@ void OrderedReduction::run(const Exec& exec, Reduction reduction, std::span<cons
     for (std::size_t part = 0; part < parts.size(); ++part)
       pieces_[part] = flat_piece(parts[part], begin, end);
     run_piece(exec, reduction, pieces_, flat_piece(out, begin, end));
+    for (const Tensor& copy : copies)
+      move_elements(flat_piece(out, begin, end), flat_piece(copy, begin, end));
   }
 }
 

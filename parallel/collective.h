@@ -109,8 +109,9 @@ class OrderedReduction {
   static constexpr int kRun = 64;  // ranks that are added one after the other
 
   explicit OrderedReduction(int ranks);
-  // Equal 1-D tensors; out may be any of the parts.
-  void run(const Exec& exec, Reduction reduction, std::span<const Tensor> parts, const Tensor& out);
+  // Equal 1-D tensors; out may be any of the parts. copies: what gets the same as out.
+  void run(const Exec& exec, Reduction reduction, std::span<const Tensor> parts, const Tensor& out,
+           std::span<const Tensor> copies = {});
 
   // The same in two steps, for groups of more than one run: one run's result, of partial_dtype, and the results of all
   // runs, which may be overwritten.

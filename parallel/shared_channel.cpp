@@ -56,6 +56,7 @@ SharedChannel::SharedChannel(int rank, int size, SharedSeat& seat, HostMemory& m
       peers_(size),
       scratch_(memory, size * kReadAtOnce, MemoryCategory::communication),
       parts_(size),
+      copies_(size - 1),
       reduction_(size) {}
 
 std::int64_t SharedChannel::posts_bytes(int size) {

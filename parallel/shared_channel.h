@@ -106,7 +106,8 @@ class SharedChannel {
 
   // For the one who makes progress.
   std::byte* scratch(int rank) const { return static_cast<std::byte*>(scratch_.data()) + rank * kReadAtOnce; }
-  std::vector<Tensor>& parts() { return parts_; }
+  std::vector<Tensor>& parts() { return parts_; }    // one for each rank
+  std::vector<Tensor>& copies() { return copies_; }  // one for each other rank
   OrderedReduction& reduction() { return reduction_; }
 
  private:
@@ -149,7 +150,7 @@ class SharedChannel {
   std::vector<Peer> peers_;
   std::array<Staged, kWindow> staged_;
   Buffer scratch_;
-  std::vector<Tensor> parts_;
+  std::vector<Tensor> parts_, copies_;
   OrderedReduction reduction_;
 };
 

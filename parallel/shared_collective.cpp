@@ -13,9 +13,6 @@ constexpr std::int64_t kMostStaged = 1 << 20;
 // The same for what the others may read in place.
 constexpr std::int64_t kMostStagedOfHeap = 32 << 10;
 
-// Sums that are still near the core when they are written to the other ranks' tensors.
-constexpr std::int64_t kWrittenAtOnce = 8 << 10;
-
 // Of an all_reduce. Above, staging a sum costs more than the system call that reads it where it is.
 constexpr std::int64_t kMostSumsStaged = 128 << 10;
 
@@ -144,7 +141,9 @@ bool SharedCollective::sum(const Exec& exec) {
   const ElementRange mine = call_->summed_by(channel_->rank(), channel_->size());
   const bool scatters = verb() == Verb::reduce_scatter;
   const Tensor result = scatters ? call_->out() : flat_piece(call_->in(), mine.begin, mine.end);
-  const std::int64_t step = (writes_sums() ? kWrittenAtOnce : SharedChannel::kReadAtOnce) / element();
+  // Pieces only where others' parts pass through scratch.
+  const std::int64_t step =
+      channel_->all_in_heaps(sequence_) ? mine.length() : SharedChannel::kReadAtOnce / element();
   for (std::int64_t begin = 0; begin < mine.length(); begin += step) {
     const std::int64_t end = std::min(begin + step, mine.length());
     if (!sum_run(exec, {mine.begin + begin, mine.begin + end}, flat_piece(result, begin, end))) return false;
@@ -160,8 +159,8 @@ bool SharedCollective::sum_run(const Exec& exec, ElementRange run, const Tensor&
     if (rank == channel_->rank()) continue;
     if (!find_part(rank, offset, part)) return false;
   }
-  channel_->reduction().run(exec, call_->reduction(), parts, out);
-  if (writes_sums()) write_sums(out, offset);
+  const std::span<const Tensor> others = writes_sums() ? others_sums(out, offset) : std::span<const Tensor>();
+  channel_->reduction().run(exec, call_->reduction(), parts, out, others);
   if (staging_ != nullptr && two_rounds() && stages_sums())
     copy_bytes(staging_ + offset, static_cast<const std::byte*>(out.data), out.bytes());
   return true;
@@ -177,13 +176,15 @@ bool SharedCollective::find_part(int rank, std::int64_t offset, Tensor& part) co
   return copy(rank, offset, part);
 }
 
-// Nobody else reads or writes these elements of any rank's tensor before all have finished.
-void SharedCollective::write_sums(const Tensor& sums, std::int64_t offset) const {
+// The other ranks' elements that get these sums too. Nobody else reads or writes them before all have finished.
+std::span<const Tensor> SharedCollective::others_sums(const Tensor& sums, std::int64_t offset) const {
+  std::vector<Tensor>& copies = channel_->copies();
   for (int step = 1; step < channel_->size(); ++step) {
     const int rank = (channel_->rank() + step) % channel_->size();
-    copy_bytes(channel_->in_heap(rank, sequence_, offset), static_cast<const std::byte*>(sums.data),
-               sums.bytes());
+    Tensor& copy = copies[static_cast<std::size_t>(step - 1)] = sums;
+    copy.data = channel_->in_heap(rank, sequence_, offset);
   }
+  return copies;
 }
 
 bool SharedCollective::collect_sums() {

@@ -50,7 +50,7 @@ class SharedCollective {
   bool sum(const Exec& exec);
   bool sum_run(const Exec& exec, ElementRange run, const Tensor& out);
   bool find_part(int rank, std::int64_t offset, Tensor& part) const;
-  void write_sums(const Tensor& sums, std::int64_t offset) const;
+  std::span<const Tensor> others_sums(const Tensor& sums, std::int64_t offset) const;
   bool gather();
   bool exchange();
   bool collect_sums();

@@ -223,6 +223,7 @@ void combine_int64(const Combine& a, std::int64_t begin, std::int64_t end) {
     for (const Tensor& part : a.parts.subspan(1))
       value = join(a.reduction, value, part.as<std::int64_t>()[i]);
     a.out.as<std::int64_t>()[i] = value;
+    for (const Tensor& copy : a.copies) copy.as<std::int64_t>()[i] = value;
   }
 }
 

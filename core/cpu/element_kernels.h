@@ -92,12 +92,13 @@ struct ElementKernels {
   static void fold(const Combine& a, std::int64_t begin, std::int64_t end, Join join) {
     T* out = row_of<Isa, T>(a.out, begin);
     const Tensor* parts = a.parts.data();
-    const std::int64_t count = static_cast<std::int64_t>(a.parts.size());
+    const std::int64_t count = std::ssize(a.parts);
     for_lanes<L>(end - begin, [&](std::int64_t i, auto lanes) {
       V sum = L::load(row_of<Isa, T>(parts[0], begin) + i, lanes);
       for (std::int64_t part = 1; part < count; ++part)
         sum = join(sum, L::load(row_of<Isa, T>(parts[part], begin) + i, lanes));
       L::store(out + i, sum, lanes);
+      for (const Tensor& copy : a.copies) L::store(row_of<Isa, T>(copy, begin) + i, sum, lanes);
     });
   }
 };

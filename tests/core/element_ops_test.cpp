@@ -111,7 +111,7 @@ TEST_CASE("sum of squares adds to what is there, in float64") {
   });
 }
 
-TEST_CASE("combine reduces in the order of its parts and rounds once, also into one of them") {
+TEST_CASE("combine reduces in the order of its parts and rounds once, also into some of them") {
   for_each_case([](Machine& machine, DType compute) {
     for (const std::int64_t n : kCounts) {
       Array a = Array::random(compute, {n}, 1);
@@ -132,8 +132,11 @@ TEST_CASE("combine reduces in the order of its parts and rounds once, also into 
       CHECK(out.values() == largest);
       ops::combine(machine.exec, {.reduction = Reduction::min, .parts = parts, .out = out});
       CHECK(out.values() == smallest);
-      ops::combine(machine.exec, {.parts = parts, .out = a});
-      CHECK(a.values() == sum.values());
+      Array d = Array::random(compute, {n}, 4);
+      const Tensor copies[] = {b, d};
+      ops::combine(machine.exec, {.parts = parts, .out = a, .copies = copies});
+      for (const Array* result : std::initializer_list<const Array*>{&a, &b, &d})
+        CHECK(result->values() == sum.values());
     }
   });
 }
@@ -145,8 +148,10 @@ TEST_CASE("combine of counts is exact") {
   Array out(DType::int64, {2});
   ops::combine(machine.exec, {.parts = parts, .out = out});
   CHECK(out.values() == std::vector<double>{(1LL << 52) + 1, 2});
-  ops::combine(machine.exec, {.reduction = Reduction::min, .parts = parts, .out = out});
-  CHECK(out.values() == std::vector<double>{1, -3});
+  Array copy(DType::int64, {2});
+  const Tensor copies[] = {copy};
+  ops::combine(machine.exec, {.reduction = Reduction::min, .parts = parts, .out = out, .copies = copies});
+  for (const Array* result : {&out, &copy}) CHECK(result->values() == std::vector<double>{1, -3});
 }
 
 TEST_CASE("a part that is not a number stays one in a maximum and a minimum") {

@@ -145,4 +145,5 @@ TEST_CASE("the optimizer and reductions refuse moments, sums and parts of anothe
   refuses(ops::sum_of_squares, {.x = f32({4}), .out = f32({1})}, "sum_of_squares", "out");
   const Tensor parts[] = {f32({4}), f32({5})};
   refuses(ops::combine, {.parts = parts, .out = f32({4})}, "combine", "part");
+  refuses(ops::combine, {.parts = {parts, 1}, .out = f32({4}), .copies = parts}, "combine", "copy");
 }
