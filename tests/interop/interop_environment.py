@@ -10,6 +10,7 @@ from pathlib import Path
 SOURCE = Path(__file__).resolve().parents[2]
 ENVIRONMENT = Path(os.environ.get("DROVER_INTEROP_ENV") or SOURCE / "build" / "interop").absolute()
 LLAMA3_MODEL = ENVIRONMENT / "llama3" / "llama_models" / "llama3" / "tokenizer.model"  # Meta's, in tiktoken's form
+MISTRAL_MODEL = ENVIRONMENT / "mistral" / "mistral_common" / "data" / "tokenizer.model.v1"  # Mistral 7B's, SentencePiece's form
 TRANSFORMERS_4 = ENVIRONMENT / "transformers4"  # for the front of PYTHONPATH, instead of version 5
 TEXTS = [ENVIRONMENT / "texts" / "django", ENVIRONMENT / "texts" / "django" / "conf" / "locale"]  # code; many scripts
 

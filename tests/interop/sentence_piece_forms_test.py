@@ -13,8 +13,8 @@ interop_environment.enter()
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors  # noqa: E402
 
 from form_case import FormCase, texts_of  # noqa: E402
+from sentence_piece import MARK  # noqa: E402
 
-MARK = "\u2581"
 LETTERS = MARK + "abcdefghilmnoprstuvxyTHELY0123'.,<>|/(=\n\u00e9\u0301\u4e2d\u3000"  # no j, 4, tab or many others
 SPECIALS = ["<unk>", "<s>", "</s>"]
 REPLACE = normalizers.Replace(" ", MARK)

@@ -27,6 +27,7 @@ import tiktoken  # noqa: E402
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers  # noqa: E402
 from transformers.convert_slow_tokenizer import TikTokenConverter  # noqa: E402
 
+import sentence_piece  # noqa: E402
 from interop_texts import bytes_of_tokens, every_character, ids_of, real_texts, scripts_of, store_of, stress  # noqa: E402
 
 LLAMA3 = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
@@ -70,6 +71,13 @@ def gpt2(folder, texts):
     written["model"]["merges"] = [" ".join(pair) for pair in written["model"]["merges"]]
     (folder / "strings.json").write_text(json.dumps(written))
     return encoding, tokenizer
+
+
+def mistral(folder):
+    """Mistral 7B's vocabulary, as the tokenizer.json that Transformers makes of it: characters with bytes for the rest."""
+    tokenizer = sentence_piece.tokenizer_of(interop_environment.MISTRAL_MODEL)
+    tokenizer.save(str(folder / "mistral.json"))
+    return tokenizer
 
 
 class Parity:
@@ -132,6 +140,8 @@ def main():
         parity.tokenizers("GPT-2's form", store, tokenizer)
         parity.tiktoken("GPT-2's form", store, encoding)
         assert parity.store(parity.folder / "strings.json").read_bytes() == store.read_bytes()
+        tokenizer = mistral(parity.folder)
+        parity.tokenizers("Mistral 7B's tokenizer.json", parity.store(parity.folder / "mistral.json"), tokenizer)
     print(f"done in {time.time() - began:.0f} s")
 
 
