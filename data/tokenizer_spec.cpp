@@ -211,6 +211,16 @@ std::optional<std::int32_t> first_special(const TokenizerSpec& spec,
 
 void check_spec(const TokenizerSpec& spec, std::string_view path) { SpecCheck(spec, path).run(); }
 
+namespace {
+
+// Added, and no merge makes it.
+bool is_apart(const TokenizerSpec& spec, std::int32_t id) {
+  const auto added = std::ranges::lower_bound(spec.added, id, {}, &AddedToken::id);
+  return added != spec.added.end() && added->id == id && !added->in_vocabulary;
+}
+
+}  // namespace
+
 std::string byte_token(std::uint8_t byte) {
   constexpr char kDigits[] = "0123456789ABCDEF";
   return {'<', '0', 'x', kDigits[byte / 16], kDigits[byte % 16], '>'};
@@ -218,9 +228,7 @@ std::string byte_token(std::uint8_t byte) {
 
 std::string text_of_token(const TokenizerSpec& spec, std::int32_t id) {
   const std::string& token = spec.tokens[std::size_t(id)];
-  const auto added = std::ranges::lower_bound(spec.added, id, {}, &AddedToken::id);
-  const bool apart = added != spec.added.end() && added->id == id && !added->in_vocabulary;
-  if (spec.atoms == Atoms::bytes || apart) return token;
+  if (spec.atoms == Atoms::bytes || is_apart(spec, id)) return token;
   if (const auto byte = byte_of_token(token)) return std::string(1, char(*byte));
   return unmark_spaces(token);
 }
@@ -230,8 +238,9 @@ bool can_cut_before_marks(const TokenizerSpec& spec) {
     return spec.tokens[std::size_t(merge.right)].starts_with(kSpaceMark) &&
            !spec.tokens[std::size_t(merge.left)].ends_with(kSpaceMark);
   };
-  return spec.atoms == Atoms::characters && !spec.ignore_merges &&
-         std::ranges::find(spec.tokens, kSpaceMark) != spec.tokens.end() &&
+  const auto mark = std::ranges::find(spec.tokens, kSpaceMark);
+  return spec.atoms == Atoms::characters && !spec.ignore_merges && mark != spec.tokens.end() &&
+         !is_apart(spec, std::int32_t(mark - spec.tokens.begin())) &&
          std::ranges::none_of(spec.merges, joins);
 }
 

@@ -21,8 +21,8 @@ std::string byte_token(std::uint8_t byte);
 // What the token stands for in text.
 std::string text_of_token(const TokenizerSpec& spec, std::int32_t id);
 
-// Whether ids stay the same if pieces are cut further, before each mark that follows something else: no merge puts
-// such a mark at the end of its left side's text, as none does that SentencePiece learned from text cut at spaces.
+// Whether ids stay the same if pieces are cut further, before each mark that follows something else: if no merge has
+// such a mark at the beginning of its right side, as none has that SentencePiece learned from words, none can cross a cut.
 bool can_cut_before_marks(const TokenizerSpec& spec);
 
 // Throws an input error that starts with `path` unless all that Tokenizer promises holds.

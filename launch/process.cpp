@@ -62,6 +62,14 @@ bool started_without_pmi() {
 }
 #endif
 
+#ifdef DROVER_WITH_MPI
+constexpr const char* kOneJob =
+    "Start them as one job, with the mpirun of the MPI that drover is linked to (drover --version) or with "
+    "srun --mpi=pmix";
+#else
+constexpr const char* kOneJob = "This drover was built without MPI: start one process, or build it with MPI";
+#endif
+
 cpu_set_t allowed_cores() {
   cpu_set_t cores;
   CPU_ZERO(&cores);
@@ -162,16 +170,15 @@ bool Process::are_independent_copies() {
 void Process::refuse_independent_copies() {
   if (!are_independent_copies()) return;
   const auto& launched = state_->launched_ranks;
-  throw usage_error(
-      "the launcher started ", launched ? cat(*launched, " processes") : "several processes",
-      ", but MPI sees ", world().size(),
-      ": these would be independent runs. Start them as one job, with the mpirun of the MPI that drover "
-      "is linked to (drover --version) or with srun --mpi=pmix");
+  throw usage_error("the launcher started ", launched ? cat(*launched, " processes") : "several processes",
+                    ", but each sees a world of ", world().size(), ": these would be independent runs. ",
+                    kOneJob);
 }
 
 bool Process::speaks() {
   if (!are_independent_copies()) return first();
-  for (const char* name : {"OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID", "PMIX_RANK"})
+  if (!state_->launched_ranks) return state_->pmix_rank == world().size();
+  for (const char* name : {"OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID"})
     if (const auto rank = number_in_environment(name)) return *rank == 0;
   return true;
 }

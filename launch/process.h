@@ -45,7 +45,8 @@ class Process {
 
   // Error{usage} when the launcher started more processes than MPI sees.
   void refuse_independent_copies();
-  // Rank 0; of independent copies, which all believe to be that, the launcher's first.
+  // Rank 0; of independent copies, which all believe to be that, the launcher's first, or, where the launcher does not
+  // say how many there are, the first that can know.
   bool speaks();
 
   // For a rank that an exception is ending. When all ranks arrive here within a few seconds, they fail

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""tiktoken on the work of bench_tokenizer, in alternation with it, both on one thread in processor time:
+"""A peer on the work of bench_tokenizer, in alternation with it, both on one thread in processor time: tiktoken, or, of a
+tokenizer.json with byte_fallback, tokenizers.
 
     scripts/setup --interop
     build/interop/bin/python bench/peers/tokenizer.py build/release/bench/bench_tokenizer RANKS.model TEXT... [--rounds 5]
 
-RANKS.model is a tiktoken ranks file or a tokenizer.json with Llama 3's split. The numbers of tokens must be equal.
+RANKS.model is a tiktoken ranks file or a tokenizer.json, of bytes with Llama 3's split. The numbers of tokens must be equal.
 """
 import argparse
 import base64
@@ -14,6 +15,7 @@ import subprocess
 import time
 
 import tiktoken
+import tokenizers
 
 LLAMA3 = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
           r"|\s*[\r\n]+|\s+(?!\S)|\s+")
@@ -38,9 +40,19 @@ def drover(bench, tokenizer, text):
     return seconds, round(run["items_per_second"] * seconds)
 
 
-def peer(encoding, text):
+def peer_of(path):
+    """The peer's name, and its encoding of a text."""
+    if path.endswith(".json") and json.load(open(path))["model"].get("byte_fallback"):
+        tokenizer = tokenizers.Tokenizer.from_file(path)
+        tokenizer.encode_special_tokens = True
+        return f"tokenizers {tokenizers.__version__}", lambda text: tokenizer.encode(text, add_special_tokens=False).ids
+    encoding = tiktoken.Encoding("peer", pat_str=LLAMA3, mergeable_ranks=ranks_of(path), special_tokens={})
+    return f"tiktoken {tiktoken.__version__}", encoding.encode_ordinary
+
+
+def timed(encode, text):
     began = time.process_time()
-    ids = encoding.encode_ordinary(text)
+    ids = encode(text)
     return time.process_time() - began, len(ids)
 
 
@@ -51,12 +63,12 @@ def main():
     parser.add_argument("texts", nargs="+")
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
-    encoding = tiktoken.Encoding("peer", pat_str=LLAMA3, mergeable_ranks=ranks_of(options.tokenizer), special_tokens={})
-    print(f"| text | MB | bytes a token | Drover MB/s | tiktoken {tiktoken.__version__} MB/s | times as fast |")
+    name, encode = peer_of(options.tokenizer)
+    print(f"| text | MB | bytes a token | Drover MB/s | {name} MB/s | times as fast |")
     for path in options.texts:
         text = open(path, newline="", errors="replace").read()
         megabytes = len(text.encode()) / 1e6
-        rounds = [(drover(options.bench, options.tokenizer, path), peer(encoding, text)) for _ in range(options.rounds)]
+        rounds = [(drover(options.bench, options.tokenizer, path), timed(encode, text)) for _ in range(options.rounds)]
         (_, tokens), (_, expected) = rounds[0]
         assert tokens == expected, (path, tokens, expected)
         ours, theirs = (statistics.median(side[at][0] for side in rounds) for at in (0, 1))

@@ -113,8 +113,8 @@ TEST_CASE("16,384 ranks make a report of a page, which names the few that are un
 
 TEST_CASE("copies that MPI does not join fail with how to start one job") {
   JobFacts job = alone(healthy());
-  job.independent_copies = "the launcher started 4 processes, but MPI sees 1";
-  CHECK(troubles(job) == Texts{"fail launch: the launcher started 4 processes, but MPI sees 1"});
+  job.independent_copies = "the launcher started 4 processes, but each sees a world of 1";
+  CHECK(troubles(job) == Texts{"fail launch: the launcher started 4 processes, but each sees a world of 1"});
 }
 
 TEST_CASE("another executable, library or configuration than rank 0's fails") {

@@ -82,7 +82,7 @@ class DoctorAlone(unittest.TestCase):
     def test_copies_that_the_launcher_meant_as_one_job_fail_and_one_of_them_reports(self):
         step = {"SLURM_JOB_ID": "7", "SLURM_JOBID": "7", "SLURM_STEPID": "0", "SLURM_STEP_NUM_TASKS": "4"}
         lines = doctor(folder=self.folder, code=2, SLURM_PROCID="0", **step)
-        self.expect(lines, "fail", "launch", "the launcher started 4 processes, but MPI sees 1")
+        self.expect(lines, "fail", "launch", "the launcher started 4 processes, but each sees a world of 1")
         self.assertEqual(doctor(folder=self.folder, code=2, SLURM_PROCID="3", **step), [])
 
     def test_a_shell_that_srun_started_without_pmi_is_one_rank_and_does_not_start_mpi(self):

@@ -35,6 +35,7 @@ class Row:
     environment: dict = dataclasses.field(default_factory=dict)
     stdin: str = ""
     needs_root: bool = False
+    needs_mpi: bool = False  # as more ranks than one do
 
     def may_change(self, name):
         return bool(self.changes) and re.fullmatch(self.changes, name) is not None

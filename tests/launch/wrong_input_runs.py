@@ -166,8 +166,8 @@ RANKS = [
         ("No space left", "free space there"), mount("small", "-o", "size=160k"), ranks=2, needs_root=True,
         changes=FULL),
     Row("four copies that Slurm started and MPI does not see", FRESH, 2,
-        ("the launcher started 4 processes, but MPI sees 1", "srun --mpi=pmix"),
-        environment={"SLURM_STEP_NUM_TASKS": "4"}),
+        ("the launcher started 4 processes, but each sees a world of 1", "srun --mpi=pmix"),
+        environment={"SLURM_STEP_NUM_TASKS": "4"}, needs_mpi=True),
     Row("copies that PMI started and MPI does not see", FRESH, 2,
-        ("the launcher started 2 processes, but MPI sees 1",), environment={"PMI_SIZE": "2"}),
+        ("the launcher started 2 processes, but each sees a world of 1",), environment={"PMI_SIZE": "2"}),
 ]

@@ -128,7 +128,7 @@ class WrongInputTest(unittest.TestCase):
 
     @staticmethod
     def can_run(row):
-        if row.ranks > 1 and (not MPIRUN or MPIRUN[0].startswith("-")):
+        if (row.ranks > 1 or row.needs_mpi) and (not MPIRUN or MPIRUN[0].startswith("-")):
             print(f"drover-skip: launch/wrong_input.processes: {row.what}: built without MPI", flush=True)
             return False
         if row.needs_root and os.geteuid() != 0:
