@@ -31,8 +31,7 @@ Bpe::Bpe(const TokenizerSpec& spec) : rules_(spec.merges.size()), atoms_(spec.at
 }
 
 void Bpe::index_tokens(const TokenizerSpec& spec) {
-  std::vector<bool> apart(spec.tokens.size());
-  for (const AddedToken& added : spec.added) apart[std::size_t(added.id)] = !added.in_vocabulary;
+  const std::vector<bool> apart = tokens_apart(spec);
   slots_.resize(std::bit_ceil(2 * spec.tokens.size()));
   offsets_.push_back(0);
   for (std::size_t id = 0; id < spec.tokens.size(); ++id) {

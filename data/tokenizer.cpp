@@ -91,15 +91,6 @@ std::vector<std::unique_ptr<SplitPattern>> patterns_of(const TokenizerSpec& spec
   return patterns;
 }
 
-// What ids stand for, where it is not their tokens.
-std::vector<std::string> texts_of(const TokenizerSpec& spec) {
-  std::vector<std::string> texts;
-  if (spec.atoms == Atoms::bytes) return texts;
-  for (std::size_t id = 0; id < spec.tokens.size(); ++id)
-    texts.push_back(text_of_token(spec, std::int32_t(id)));
-  return texts;
-}
-
 // \w of Rust's regex: Alphabetic, M, Nd, Pc and Join_Control.
 // None where no token asks for it.
 std::unique_ptr<SplitPattern> word_pattern(const TokenizerSpec& spec) {
@@ -134,7 +125,7 @@ struct Tokenizer::Tables {
         ordinary(passes_of(normalized_tokens(spec, normalization), false)),
         all(passes_of(normalized_tokens(spec, normalization), true)),
         is_special(spec.tokens.size()),
-        texts(texts_of(spec)),
+        texts(spec.atoms == Atoms::bytes ? std::vector<std::string>() : texts_of_tokens(spec)),
         digest(spec_digest(spec)) {
     for (const AddedToken& token : spec.added) is_special[std::size_t(token.id)] = token.special;
   }

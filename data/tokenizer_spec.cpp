@@ -211,26 +211,26 @@ std::optional<std::int32_t> first_special(const TokenizerSpec& spec,
 
 void check_spec(const TokenizerSpec& spec, std::string_view path) { SpecCheck(spec, path).run(); }
 
-namespace {
-
-// Added, and no merge makes it.
-bool is_apart(const TokenizerSpec& spec, std::int32_t id) {
-  const auto added = std::ranges::lower_bound(spec.added, id, {}, &AddedToken::id);
-  return added != spec.added.end() && added->id == id && !added->in_vocabulary;
-}
-
-}  // namespace
-
 std::string byte_token(std::uint8_t byte) {
   constexpr char kDigits[] = "0123456789ABCDEF";
   return {'<', '0', 'x', kDigits[byte / 16], kDigits[byte % 16], '>'};
 }
 
-std::string text_of_token(const TokenizerSpec& spec, std::int32_t id) {
-  const std::string& token = spec.tokens[std::size_t(id)];
-  if (spec.atoms == Atoms::bytes || is_apart(spec, id)) return token;
-  if (const auto byte = byte_of_token(token)) return std::string(1, char(*byte));
-  return unmark_spaces(token);
+std::vector<bool> tokens_apart(const TokenizerSpec& spec) {
+  std::vector<bool> apart(spec.tokens.size());
+  for (const AddedToken& token : spec.added) apart[std::size_t(token.id)] = !token.in_vocabulary;
+  return apart;
+}
+
+std::vector<std::string> texts_of_tokens(const TokenizerSpec& spec) {
+  const std::vector<bool> apart = tokens_apart(spec);
+  std::vector<std::string> texts = spec.tokens;
+  for (std::size_t id = 0; id < texts.size(); ++id) {
+    if (apart[id]) continue;
+    const auto byte = byte_of_token(texts[id]);
+    texts[id] = byte ? std::string(1, char(*byte)) : unmark_spaces(texts[id]);
+  }
+  return texts;
 }
 
 bool can_cut_before_marks(const TokenizerSpec& spec) {
@@ -240,7 +240,7 @@ bool can_cut_before_marks(const TokenizerSpec& spec) {
   };
   const auto mark = std::ranges::find(spec.tokens, kSpaceMark);
   return spec.atoms == Atoms::characters && !spec.ignore_merges && mark != spec.tokens.end() &&
-         !is_apart(spec, std::int32_t(mark - spec.tokens.begin())) &&
+         !tokens_apart(spec)[std::size_t(mark - spec.tokens.begin())] &&
          std::ranges::none_of(spec.merges, joins);
 }
 

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "data/tokenizer.h"
 
@@ -18,8 +19,10 @@ inline constexpr std::size_t kMaxTokenizerFileBytes = std::size_t(1) << 28;
 
 // The token of a byte where atoms are characters: <0x0A>.
 std::string byte_token(std::uint8_t byte);
-// What the token stands for in text.
-std::string text_of_token(const TokenizerSpec& spec, std::int32_t id);
+// By id, whether the token was added and no merge makes it.
+std::vector<bool> tokens_apart(const TokenizerSpec& spec);
+// By id, what the token stands for in text. Of a spec whose atoms are characters; tokens of bytes are their own texts.
+std::vector<std::string> texts_of_tokens(const TokenizerSpec& spec);
 
 // Whether ids stay the same if pieces are cut further, before each mark that follows something else: if no merge has
 // such a mark at the beginning of its right side, as none has that SentencePiece learned from words, none can cross a cut.

@@ -108,15 +108,14 @@ OrderedJson added_tokens_of(const TokenizerSpec& spec) {
 // Added tokens after the last that merges make are left out, as tokenizers does; it numbers them from the end of
 // this table.
 OrderedJson model_of(const TokenizerSpec& spec) {
-  std::vector<bool> added(spec.tokens.size());
+  const std::vector<bool> apart = tokens_apart(spec);
   std::size_t size = spec.tokens.size();
-  for (const AddedToken& token : spec.added) added[std::size_t(token.id)] = !token.in_vocabulary;
-  while (size > 0 && added[size - 1]) --size;
+  while (size > 0 && apart[size - 1]) --size;
   // push_back and not [], which searches the whole object each time.
   OrderedJson::object_t vocabulary;
   std::vector<std::string> spelled;
   for (std::size_t id = 0; id < size; ++id) {
-    const bool as_it_is = added[id] || spec.atoms == Atoms::characters;
+    const bool as_it_is = apart[id] || spec.atoms == Atoms::characters;
     spelled.push_back(as_it_is ? spec.tokens[id] : bytes_to_alphabet(spec.tokens[id]));
     vocabulary.push_back({spelled.back(), std::int64_t(id)});
   }

@@ -7,6 +7,14 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pro
 
 NORMAL, UNKNOWN, CONTROL = 1, 2, 3  # sentencepiece_model.proto
 MARK = "\u2581"
+REPLACE = normalizers.Replace(" ", MARK)
+LEGACY = normalizers.Sequence([normalizers.Prepend(MARK), REPLACE])
+DECODER = decoders.Sequence([decoders.Replace(MARK, " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)])
+
+
+def template(begin):
+    """A text begins with <s>, whose id is given."""
+    return processors.TemplateProcessing(single="<s> $A", pair="<s> $A <s> $B", special_tokens=[("<s>", begin)])
 
 
 def fields(message):
@@ -54,10 +62,7 @@ def tokenizer_of(path):
     pieces = list(pieces_of(path))
     ids = {text: id for id, (text, _, _) in enumerate(pieces)}
     tokenizer = Tokenizer(models.BPE(ids, merges_of(pieces, ids), unk_token="<unk>", fuse_unk=True, byte_fallback=True))
-    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend(MARK), normalizers.Replace(" ", MARK)])
-    tokenizer.decoder = decoders.Sequence(
-        [decoders.Replace(MARK, " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)])
+    tokenizer.normalizer, tokenizer.decoder = LEGACY, DECODER
     tokenizer.add_special_tokens([AddedToken(text, normalized=False) for text, _, kind in pieces if kind in (UNKNOWN, CONTROL)])
-    tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", pair="<s> $A <s> $B",
-                                                             special_tokens=[("<s>", ids["<s>"])])
+    tokenizer.post_processor = template(ids["<s>"])
     return tokenizer

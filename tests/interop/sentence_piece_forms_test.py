@@ -10,15 +10,13 @@ import interop_environment
 
 interop_environment.enter()
 
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors  # noqa: E402
+from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers  # noqa: E402
 
 from form_case import FormCase, texts_of  # noqa: E402
-from sentence_piece import MARK  # noqa: E402
+from sentence_piece import DECODER, LEGACY, MARK, REPLACE, template  # noqa: E402
 
 LETTERS = MARK + "abcdefghilmnoprstuvxyTHELY0123'.,<>|/(=\n\u00e9\u0301\u4e2d\u3000"  # no j, 4, tab or many others
 SPECIALS = ["<unk>", "<s>", "</s>"]
-REPLACE = normalizers.Replace(" ", MARK)
-LEGACY = normalizers.Sequence([normalizers.Prepend(MARK), REPLACE])
 SPACES = [AddedToken(MARK * count, special=False, normalized=False) for count in range(9, 1, -1)]
 BREAKS = [AddedToken("\n" * count, special=False, normalized=False) for count in range(5, 1, -1)]
 
@@ -79,12 +77,10 @@ class SentencePieceForms(FormCase):
             tokenizer.normalizer = normalizer
         if pre_tokenizer is not None:
             tokenizer.pre_tokenizer = pre_tokenizer
-        tokenizer.decoder = decoders.Sequence(
-            [decoders.Replace(MARK, " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)])
+        tokenizer.decoder = DECODER
         tokenizer.add_special_tokens([AddedToken(name, normalized=False) for name in SPECIALS])
         tokenizer.add_tokens(list(added))
-        tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", pair="<s> $A <s> $B",
-                                                                 special_tokens=[("<s>", 1)])
+        tokenizer.post_processor = template(1)
         return self.saved(tokenizer)
 
     def test_forms_in_use(self):
