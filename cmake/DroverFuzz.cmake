@@ -8,8 +8,7 @@ endif()
 file(GLOB DROVER_FUZZED_SOURCES CONFIGURE_DEPENDS
   core/config*.cpp core/digest.cpp core/dtype.cpp core/error.cpp core/filesystem.cpp core/hdf5*.cpp core/memory.cpp
   core/rng.cpp core/tensor.cpp
-  data/assignment.cpp data/bpe.cpp data/context_pieces.cpp data/dealing.cpp data/mixture.cpp data/nfc.cpp data/permutation.cpp data/sampler.cpp
-  data/segments.cpp data/space_marks.cpp data/split*.cpp data/store_dataset.cpp data/synthetic.cpp data/token*.cpp data/unicode*.cpp
+  data/*.cpp
   checkpoint/*.cpp model/config.cpp model/hugging_face.cpp model/layouts.cpp optim/schedule.cpp
   parallel/layout*.cpp parallel/mesh.cpp parallel/pending.cpp parallel/schedule*.cpp
   train/plan.cpp launch/describe_config.cpp launch/run_config.cpp)
