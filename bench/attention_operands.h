@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "core/cpu/attention.h"
-#include "core/memory.h"
+#include "core/tensor/memory.h"
 
 namespace drover {
 

@@ -19,7 +19,7 @@
 
 #include "bench/support.h"
 #include "core/cpu/cpu_backend.h"
-#include "parallel/mpi_comm.h"
+#include "parallel/comm/mpi/mpi_comm.h"
 
 namespace drover {
 namespace {

@@ -12,8 +12,8 @@
 
 #include "bench/attention_operands.h"
 #include "bench/support.h"
-#include "data/context_pieces.h"
-#include "data/segments.h"
+#include "data/batch/context_pieces.h"
+#include "data/batch/segments.h"
 
 namespace drover {
 namespace {

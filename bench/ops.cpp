@@ -1,4 +1,4 @@
-// Every verb of core/backend.h on sizes of a small model, in float32 and bfloat16: FLOP/s of products,
+// Every verb of core/ops/backend.h on sizes of a small model, in float32 and bfloat16: FLOP/s of products,
 // bytes/s of the rest (operands read and written once, as the counting backend counts them). Attention has
 // bench/attention.cpp.
 //   bench_ops --benchmark_filter='matmul.*bfloat16'
@@ -8,9 +8,9 @@
 #include <functional>
 #include <string>
 
-#include "core/counting_backend.h"
 #include "core/cpu/cpu_backend.h"
-#include "core/ops.h"
+#include "core/ops/counting_backend.h"
+#include "core/ops/ops.h"
 
 namespace drover {
 namespace {

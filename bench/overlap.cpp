@@ -10,8 +10,8 @@
 #include "bench/models.h"
 #include "bench/support.h"
 #include "core/cpu/cpu_backend.h"
-#include "parallel/around_comm.h"
-#include "parallel/local_comm.h"
+#include "parallel/comm/around_comm.h"
+#include "parallel/comm/local/local_comm.h"
 #include "train/trainer.h"
 
 namespace drover {

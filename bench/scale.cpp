@@ -12,9 +12,9 @@
 #include <vector>
 
 #include "bench/support.h"
-#include "core/counting_backend.h"
 #include "core/cpu/cpu_backend.h"
-#include "parallel/shape_comm.h"
+#include "core/ops/counting_backend.h"
+#include "parallel/comm/shape_comm.h"
 #include "tests/support/llama3_405b.h"
 #include "tests/support/process_memory.h"
 #include "train/training.h"

@@ -13,8 +13,8 @@
 #include "bench/models.h"
 #include "bench/timed_backend.h"
 #include "core/cpu/cpu_backend.h"
-#include "core/ops.h"
-#include "parallel/local_comm.h"
+#include "core/ops/ops.h"
+#include "parallel/comm/local/local_comm.h"
 #include "train/trainer.h"
 
 namespace drover {

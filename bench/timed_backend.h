@@ -4,7 +4,7 @@
 #include <array>
 #include <ctime>
 
-#include "core/around_backend.h"
+#include "core/ops/around_backend.h"
 
 namespace drover {
 

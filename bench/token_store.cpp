@@ -5,8 +5,8 @@
 #include <numeric>
 #include <random>
 
-#include "data/store_writer.h"
-#include "data/token_store.h"
+#include "data/store/token_store.h"
+#include "data/store/writer.h"
 #include "tests/support/temporary_folder.h"
 
 namespace drover {

@@ -14,9 +14,9 @@
 #include <random>
 #include <string>
 
-#include "core/error.h"
-#include "data/bpe_train.h"
-#include "data/tokenizer.h"
+#include "core/base/error.h"
+#include "data/tokenizer/bpe_train.h"
+#include "data/tokenizer/tokenizer.h"
 
 namespace drover {
 namespace {

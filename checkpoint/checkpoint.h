@@ -3,7 +3,7 @@
 //   <run>/checkpoints/step_0000000500/        manifest.json, rank_00000.h5, rank_00000.json, ...
 //   <run>/checkpoints/LATEST                  a hint, never trusted
 //
-// Commit protocol, every byte through FileSystem (core/filesystem.h): write step_N.partial/ (one HDF5 file
+// Commit protocol, every byte through FileSystem (core/files/filesystem.h): write step_N.partial/ (one HDF5 file
 // and its table per rank, fsync), all ranks agree, rank 0 writes the manifest last (fsync), renames the
 // directory, fsyncs the parent, moves LATEST, then purges. A reader believes only a directory whose
 // manifest's own digest, and every 4 MiB extent of every file it reads, match.
@@ -14,10 +14,10 @@
 #include <optional>
 #include <span>
 
-#include "checkpoint/byte_sink.h"
-#include "checkpoint/state.h"
-#include "core/filesystem.h"
-#include "parallel/communicator.h"
+#include "checkpoint/format/byte_sink.h"
+#include "checkpoint/format/state.h"
+#include "core/files/filesystem.h"
+#include "parallel/comm/communicator.h"
 
 namespace drover {
 

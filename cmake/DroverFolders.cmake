@@ -1,12 +1,12 @@
-# drover_folder(NAME [ON folders...] [USES targets...]): the static library drover_NAME from NAME/*.cpp
-# (and core/cpu/*.cpp for core), or an interface library while the folder has no source file.
+# drover_folder(NAME [ON folders...] [USES targets...]): the static library drover_NAME from the .cpp files of NAME and
+# its rooms, or an interface library while there are none. core/cuda is a library of its own (DroverCuda.cmake).
 function(drover_folder name)
   cmake_parse_arguments(arg "" "" "ON;USES" ${ARGN})
   list(TRANSFORM arg_ON PREPEND drover_)
-  file(GLOB sources CONFIGURE_DEPENDS ${name}/*.cpp ${name}/cpu/*.cpp)
-  list(FILTER sources EXCLUDE REGEX "/launch/main\\.cpp$")
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${name}/*.cpp)
+  list(FILTER sources EXCLUDE REGEX "/launch/main\\.cpp$|/core/cuda/")
   if(NOT DROVER_WITH_MPI)
-    list(FILTER sources EXCLUDE REGEX "/mpi_[^/]*\\.cpp$")
+    list(FILTER sources EXCLUDE REGEX "/parallel/comm/mpi/")
   endif()
   drover_instruction_sets(sources)
   if(sources)

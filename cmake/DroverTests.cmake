@@ -1,8 +1,9 @@
-# Tests. tests/F/*_test.cpp become the executable test_F, tests/F/*_mpi_test.cpp become test_F_mpi, and every
-# source file is one ctest entry F/NAME (F/NAME.np2 under mpirun), selected by Catch's file name tags.
-# tests/F/*_test.py are entries run by the system's Python with DROVER_BIN in the environment, and DROVER_TOOLS, where
-# the programs made of tests/F/*_tool.cpp are; DROVER_MPIRUN starts such a program on several ranks. Those named
-# mpi_* exist only with MPI.
+# Tests. The *_test.cpp files of the folder tests/F and its rooms become the executable test_F, *_mpi_test.cpp become
+# test_F_mpi, and every source file is one ctest entry F/ROOM/NAME (F/ROOM/NAME.np2 under mpirun), selected by Catch's
+# file name tags, so a file's name is the only one of its kind in a folder.
+# *_test.py are entries run by the system's Python with DROVER_BIN in the environment, and DROVER_TOOLS, where the
+# programs made of *_tool.cpp are; DROVER_MPIRUN starts such a program on several ranks. Those named mpi_* exist only
+# with MPI.
 # Labels: unit, mpi, and parity, interop for the folders of those names.
 find_package(Catch2 REQUIRED)
 find_program(DROVER_PYTHON python3 PATHS /usr/bin NO_DEFAULT_PATH)  # where Debian's modules are
@@ -63,6 +64,13 @@ function(drover_test_executable target folder main)
   endif()
 endfunction()
 
+# NAME: the entry of a test's source file, "core/ops/matmul" for tests/core/ops/matmul_test.cpp and suffix "_test".
+function(drover_test_name result source suffix)
+  file(RELATIVE_PATH name ${CMAKE_SOURCE_DIR}/tests ${source})
+  string(REGEX REPLACE "${suffix}\\.[a-z]+$" "" name ${name})
+  set(${result} ${name} PARENT_SCOPE)
+endfunction()
+
 function(drover_test_folder folder)
   set(label unit)
   set(timeout 180)
@@ -70,7 +78,7 @@ function(drover_test_folder folder)
     set(label ${folder})
     set(timeout 600)
   endif()
-  file(GLOB sources CONFIGURE_DEPENDS tests/${folder}/*_test.cpp tests/${folder}/cpu/*_test.cpp)
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS tests/${folder}/*_test.cpp)
   set(mpi_sources ${sources})
   list(FILTER sources EXCLUDE REGEX "_mpi_test\\.cpp$")
   list(FILTER mpi_sources INCLUDE REGEX "_mpi_test\\.cpp$")
@@ -79,25 +87,25 @@ function(drover_test_folder folder)
   endif()
   foreach(source IN LISTS sources)
     get_filename_component(file ${source} NAME_WE)
-    string(REGEX REPLACE "_test$" "" name ${file})
-    drover_add_test(${folder}/${name} ${label} ${timeout}
+    drover_test_name(name ${source} _test)
+    drover_add_test(${name} ${label} ${timeout}
       $<TARGET_FILE:test_${folder}> ${DROVER_CATCH_FLAGS} "[#${file}]")
   endforeach()
   if(mpi_sources AND DROVER_WITH_MPI)
     drover_test_executable(test_${folder}_mpi ${folder} drover_test_mpi_main ${mpi_sources})
     foreach(source IN LISTS mpi_sources)
       get_filename_component(file ${source} NAME_WE)
-      string(REGEX REPLACE "_mpi_test$" "" name ${file})
+      drover_test_name(name ${source} _mpi_test)
       foreach(ranks IN LISTS DROVER_MPI_TEST_RANKS)
-        drover_add_test(${folder}/${name}.np${ranks} mpi 120
+        drover_add_test(${name}.np${ranks} mpi 120
           ${DROVER_MPIRUN} ${ranks} $<TARGET_FILE:test_${folder}_mpi> ${DROVER_CATCH_FLAGS} "[#${file}]")
-        set_tests_properties(${folder}/${name}.np${ranks} PROPERTIES PROCESSORS 2)
+        set_tests_properties(${name}.np${ranks} PROPERTIES PROCESSORS 2)
       endforeach()
     endforeach()
   endif()
   # Programs that the folder's scripts run, from DROVER_TOOLS.
-  file(GLOB tools CONFIGURE_DEPENDS tests/${folder}/*_tool.cpp)
-  file(GLOB scripts CONFIGURE_DEPENDS tests/${folder}/*_test.py)
+  file(GLOB_RECURSE tools CONFIGURE_DEPENDS tests/${folder}/*_tool.cpp)
+  file(GLOB_RECURSE scripts CONFIGURE_DEPENDS tests/${folder}/*_test.py)
   if(NOT DROVER_WITH_MPI)
     list(FILTER tools EXCLUDE REGEX "/mpi_[^/]*$")
     list(FILTER scripts EXCLUDE REGEX "/mpi_[^/]*$")
@@ -109,9 +117,8 @@ function(drover_test_folder folder)
     set_target_properties(${tool} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   endforeach()
   foreach(script IN LISTS scripts)
-    get_filename_component(file ${script} NAME_WE)
-    string(REGEX REPLACE "_test$" "" name ${file})
-    drover_add_test(${folder}/${name}.py ${label} ${timeout} ${DROVER_PYTHON} -B ${script})
+    drover_test_name(name ${script} _test)
+    drover_add_test(${name}.py ${label} ${timeout} ${DROVER_PYTHON} -B ${script})
   endforeach()
 endfunction()
 

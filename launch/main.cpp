@@ -1,11 +1,11 @@
 // `drover VERB ...`: parses, runs the verb, turns what it throws into a message and an exit code.
 #include <CLI/CLI.hpp>
 
-#include "core/config_catalogue.h"
+#include "core/config/catalogue.h"
 #include "core/cpu/cpu_backend.h"
-#include "launch/build_identity.h"
-#include "launch/commands.h"
-#include "launch/process.h"
+#include "launch/commands/commands.h"
+#include "launch/process/build_identity.h"
+#include "launch/process/process.h"
 
 namespace drover {
 namespace {

@@ -4,7 +4,7 @@
 // which reads both anyway. So a block's input is saved as that norm's `h`.
 //
 // Stream and norms are of the S = N / TP tokens that this rank holds whole; attention and MLP pass from them to all N
-// tokens of a rank's heads and ffn dims and back (parallel/tensor_region.h).
+// tokens of a rank's heads and ffn dims and back (parallel/regions/tensor_region.h).
 #pragma once
 
 #include "model/attention.h"

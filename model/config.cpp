@@ -1,6 +1,6 @@
 #include "model/config.h"
 
-#include "core/error.h"
+#include "core/base/error.h"
 
 namespace drover {
 

@@ -5,11 +5,11 @@
 #include <algorithm>
 #include <span>
 
-#include "core/segment.h"
-#include "core/tensor.h"
+#include "core/tensor/segment.h"
+#include "core/tensor/tensor.h"
 #include "model/config.h"
-#include "parallel/context_region.h"
-#include "parallel/tensor_region.h"
+#include "parallel/regions/context_region.h"
+#include "parallel/regions/tensor_region.h"
 
 namespace drover {
 

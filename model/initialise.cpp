@@ -1,7 +1,7 @@
 #include "model/initialise.h"
 
-#include "core/ops.h"
-#include "core/rng.h"
+#include "core/base/rng.h"
+#include "core/ops/ops.h"
 
 namespace drover {
 

@@ -5,7 +5,7 @@
 #include <cstdint>
 
 #include "model/layouts.h"
-#include "parallel/parameter_group.h"
+#include "parallel/fsdp/parameter_group.h"
 
 namespace drover {
 

@@ -1,4 +1,4 @@
-// The one table that says where every parameter of a Llama lives (parallel/layout.h explains the columns).
+// The one table that says where every parameter of a Llama lives (parallel/mesh/layout.h explains the columns).
 //
 // Groups, in the order the forward pass uses them: 0 the embedding (also the head when tied), 1 .. L the
 // blocks, L + 1 the final norm (and the head when untied).
@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "model/config.h"
-#include "parallel/layout.h"
+#include "parallel/mesh/layout.h"
 
 namespace drover {
 

@@ -2,7 +2,7 @@
 // x [N, in], y [N, out]; compute dtype; weight gradients accumulate in master dtype.
 #pragma once
 
-#include "core/ops.h"
+#include "core/ops/ops.h"
 
 namespace drover {
 

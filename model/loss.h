@@ -11,8 +11,8 @@
 // 2019, section 3). So each of them ends with the loss of all N tokens. V below is a rank's part.
 #pragma once
 
-#include "core/backend.h"
-#include "core/microbatch.h"
+#include "core/ops/backend.h"
+#include "core/tensor/microbatch.h"
 #include "model/block.h"
 
 namespace drover {

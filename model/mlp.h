@@ -3,7 +3,7 @@
 //   gate_up = x Wgu^T; hidden = silu(gate) * up; y = hidden Wdown^T
 //
 // A rank has N / TP tokens of x and y, and its F / TP of the hidden dim for all N between
-// (parallel/tensor_region.h). F below is a rank's.
+// (parallel/regions/tensor_region.h). F below is a rank's.
 #pragma once
 
 #include "model/dims.h"

@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "core/memory.h"
+#include "core/tensor/memory.h"
 #include "model/config.h"
 
 namespace drover {

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <utility>
 
-#include "core/counting_backend.h"
-#include "core/fault.h"
-#include "parallel/shape_comm.h"
+#include "core/ops/counting_backend.h"
+#include "core/watch/planted_bug.h"
+#include "parallel/comm/shape_comm.h"
 
 namespace drover {
 

@@ -12,11 +12,11 @@
 #include <span>
 #include <vector>
 
-#include "core/microbatch.h"
+#include "core/tensor/microbatch.h"
 #include "model/loss.h"
 #include "model/parameters.h"
-#include "parallel/parameter_group.h"
-#include "parallel/pipeline.h"
+#include "parallel/fsdp/parameter_group.h"
+#include "parallel/pipeline/pipeline.h"
 
 namespace drover {
 

@@ -2,13 +2,13 @@
 #pragma once
 
 #include "optim/config.h"
-#include "parallel/layout.h"
-#include "parallel/parameter_group.h"
+#include "parallel/fsdp/parameter_group.h"
+#include "parallel/mesh/layout.h"
 
 namespace drover {
 
 // Adds to sum [1] float64 the squares of the gradients of this rank's shards that this tensor rank counts
-// (parallel/layout.h). Summed over tensor, context, pipeline and shard ranks, though not over replicas, these give the
+// (parallel/mesh/layout.h). Summed over tensor, context, pipeline and shard ranks, though not over replicas, these give the
 // squared norm: each element of the model once.
 void add_gradient_squares(const Exec& exec, std::span<const ParameterLayout> table,
                           const ParameterGroups& groups, int tensor_rank, const Tensor& sum);
@@ -22,7 +22,7 @@ struct GradientScale {
 };
 GradientScale gradient_scale(double sum_of_squares, std::int64_t targets, double clip_norm);
 
-// One AdamW step (core/backend.h has the formula) on masters, moments and working weights of every shard.
+// One AdamW step (core/ops/backend.h has the formula) on masters, moments and working weights of every shard.
 // `step` counts from 0; decay applies to the parameters whose row of the table says so. Marks gathered
 // weights out of date.
 struct OptimizerStep {

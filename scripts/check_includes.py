@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Checks the structure of the C++ sources: who includes whom, cycles, #pragma once, file sizes.
+"""Checks the structure of the C++ sources: who includes whom between folders and between their rooms, cycles,
+#pragma once, sizes of files and rooms.
 
-usage: check_includes.py [ROOT]      prints one line per fault; exit 1 if there is any
+usage: check_includes.py [ROOT]      prints the rooms and one line per fault; exit 1 if there is any
 """
 
 import pathlib
@@ -18,6 +19,18 @@ ALLOWED = {
     "checkpoint": {"core", "parallel"},
     "train": {"core", "parallel", "data", "model", "optim", "checkpoint"},
     "launch": {"core", "parallel", "data", "model", "optim", "checkpoint", "train"},
+}
+# The rooms of each folder, in their order: a file may include files of its own room and of rooms before it. "" is the
+# folder itself. The tests of a room lie in the folder of the same name under tests/.
+ROOMS = {
+    "core": ["base", "tensor", "ops", "watch", "files", "config", "cpu", "cuda"],
+    "parallel": ["comm", "comm/host", "comm/local", "comm/mpi", "comm/nccl", "mesh", "pipeline", "fsdp", "regions"],
+    "data": ["unicode", "tokenizer", "documents", "store", "prepare", "order", "batch"],
+    "model": [""],
+    "optim": [""],
+    "checkpoint": ["format", "", "write", "read", "safetensors"],
+    "train": [""],
+    "launch": ["process", "config", "run", "hugging_face", "doctor", "commands", ""],
 }
 # Those that compile everything: they may include any folder, and no folder may include them.
 OUTSIDE = {"tests", "bench"}
@@ -38,7 +51,9 @@ HEAVY = {
 }
 
 MAX_LINES = 500
+MAX_SOURCES = 25  # of a room; tables of data aside
 SUFFIXES = {".h", ".cpp", ".cu", ".cuh"}
+SOURCE_SUFFIXES = (".cpp", ".cu")
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*(?:"([^"]+)"|<([^>]+)>)', re.MULTILINE)
 
 
@@ -75,6 +90,49 @@ def table_faults(graph):
                 continue
             elif to not in ALLOWED[folder]:
                 yield f'{name}: {folder} may not include {to} ("{target}")'
+
+
+def room_of(name):
+    return name.rpartition("/")[0].partition("/")[2]
+
+
+def room_faults(graph):
+    for name, targets in graph.items():
+        folder, room = folder_of(name), room_of(name)
+        if folder in OUTSIDE:
+            continue
+        order = ROOMS[folder]
+        if room not in order:
+            yield f"{name}: {folder} has no room {room!r}; its rooms are {', '.join(filter(None, order))}"
+            continue
+        for target in targets:
+            if folder_of(target) != folder or room_of(target) not in order:
+                continue
+            if order.index(room_of(target)) > order.index(room):
+                yield f'{name}: the room {room!r} comes before {room_of(target)!r} and may not include it ("{target}")'
+
+
+def room_of_tests_faults(names):
+    for name in names:
+        folder, _, room = room_of(name).partition("/")
+        if folder_of(name) == "tests" and folder in ROOMS and room not in ("", *ROOMS[folder]):
+            yield f"{name}: {folder} has no room {room!r}"
+
+
+def room_sizes(names):
+    """Room, as a path -> how many source files it holds, tables of data aside."""
+    sizes = {}
+    for name in names:
+        if folder_of(name) in ROOMS and name.endswith(SOURCE_SUFFIXES) and not name.endswith("_table.cpp"):
+            room = name.rpartition("/")[0]
+            sizes[room] = sizes.get(room, 0) + 1
+    return sizes
+
+
+def room_size_faults(names):
+    for room, size in room_sizes(names).items():
+        if size > MAX_SOURCES:
+            yield f"{room}: {size} source files, at most {MAX_SOURCES}"
 
 
 def missing_faults(graph):
@@ -155,6 +213,9 @@ def faults(files):
     graph = own_includes(files)
     return [
         *table_faults(graph),
+        *room_faults(graph),
+        *room_of_tests_faults(files),
+        *room_size_faults(files),
         *missing_faults(graph),
         *cycle_faults(graph),
         *text_faults(files),
@@ -164,6 +225,10 @@ def faults(files):
 
 def report(files):
     print(f"{len(files)} files, longest {max((t.count(chr(10)) for t in files.values()), default=0)} lines")
+    sizes = room_sizes(files)
+    for folder, rooms in ROOMS.items():
+        listed = ", ".join(f"{room or '.'} {sizes.get(f'{folder}/{room}'.rstrip('/'), 0)}" for room in rooms)
+        print(f"{folder}: source files by room, in order: {listed}")
     for library, names in heavy_users(files).items():
         ours = [name for name in names if folder_of(name) not in OUTSIDE]
         if ours:

@@ -1,5 +1,5 @@
 // Everything a run is configured by: one struct per component, declared here where the component has no
-// settings of its own page. Read from YAML by launch/run_config.h; keys, defaults and meanings users see are
+// settings of its own page. Read from YAML by launch/config/run_config.h; keys, defaults and meanings users see are
 // generated from there into docs/config.md.
 #pragma once
 
@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "core/dtype.h"
-#include "data/synthetic.h"
+#include "core/tensor/dtype.h"
+#include "data/store/synthetic.h"
 #include "model/config.h"
 #include "optim/config.h"
 

@@ -3,7 +3,7 @@
 #include <numeric>
 
 #include "core/cpu/cpu_backend.h"
-#include "parallel/shape_comm.h"
+#include "parallel/comm/shape_comm.h"
 #include "train/trainer.h"
 
 namespace drover {

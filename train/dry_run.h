@@ -5,10 +5,10 @@
 
 #include <array>
 
-#include "core/counting_backend.h"
-#include "core/filesystem.h"
-#include "core/memory.h"
-#include "parallel/metered_comm.h"
+#include "core/files/filesystem.h"
+#include "core/ops/counting_backend.h"
+#include "core/tensor/memory.h"
+#include "parallel/mesh/metered_comm.h"
 #include "train/config.h"
 
 namespace drover {

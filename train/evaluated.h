@@ -1,7 +1,7 @@
 // A stage as evaluation drives it: forward only, over the hold-out's microbatches, keeping nothing.
 #pragma once
 
-#include "data/holdout.h"
+#include "data/batch/holdout.h"
 #include "model/stage.h"
 
 namespace drover {

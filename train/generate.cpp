@@ -4,9 +4,9 @@
 #include <cmath>
 #include <numeric>
 
-#include "core/ops.h"
-#include "core/rng.h"
-#include "data/batch_buffer.h"
+#include "core/base/rng.h"
+#include "core/ops/ops.h"
+#include "data/batch/batch_buffer.h"
 
 namespace drover {
 

@@ -6,7 +6,7 @@
 #include <span>
 #include <vector>
 
-#include "core/function_ref.h"
+#include "core/base/function_ref.h"
 #include "train/training.h"
 
 namespace drover {

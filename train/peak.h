@@ -1,8 +1,8 @@
 // The machine's product peak as this backend reaches it: what MFU is a share of.
 #pragma once
 
-#include "core/dtype.h"
-#include "core/exec.h"
+#include "core/ops/exec.h"
+#include "core/tensor/dtype.h"
 
 namespace drover {
 

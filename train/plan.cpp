@@ -2,11 +2,11 @@
 #include <algorithm>
 #include <climits>
 
-#include "data/assignment.h"
-#include "data/token_store.h"
-#include "data/tokenizer.h"
-#include "parallel/schedule_csv.h"
-#include "parallel/schedule_layers.h"
+#include "data/order/assignment.h"
+#include "data/store/token_store.h"
+#include "data/tokenizer/tokenizer.h"
+#include "parallel/pipeline/csv.h"
+#include "parallel/pipeline/layers.h"
 #include "train/training.h"
 
 namespace drover {

@@ -1,6 +1,6 @@
 #include "train/traced.h"
 
-#include "parallel/around_comm.h"
+#include "parallel/comm/around_comm.h"
 
 namespace drover {
 

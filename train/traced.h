@@ -4,10 +4,10 @@
 
 #include <memory>
 
-#include "core/around_backend.h"
-#include "core/trace.h"
-#include "parallel/mesh.h"
-#include "parallel/pipeline.h"
+#include "core/ops/around_backend.h"
+#include "core/watch/trace.h"
+#include "parallel/mesh/mesh.h"
+#include "parallel/pipeline/pipeline.h"
 
 namespace drover {
 

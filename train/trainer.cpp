@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "core/fault.h"
-#include "core/ops.h"
+#include "core/ops/ops.h"
+#include "core/watch/planted_bug.h"
 #include "model/initialise.h"
 #include "optim/optimizer.h"
 #include "optim/schedule.h"

@@ -3,8 +3,8 @@
 
 #include <optional>
 
-#include "checkpoint/state.h"
-#include "core/function_ref.h"
+#include "checkpoint/format/state.h"
+#include "core/base/function_ref.h"
 #include "train/training.h"
 
 namespace drover {

@@ -5,12 +5,12 @@
 #include <memory>
 #include <vector>
 
-#include "core/filesystem.h"
-#include "data/holdout.h"
-#include "data/loader.h"
+#include "core/files/filesystem.h"
+#include "data/batch/holdout.h"
+#include "data/batch/loader.h"
 #include "model/stage.h"
-#include "parallel/metered_comm.h"
-#include "parallel/shared_gradients.h"
+#include "parallel/fsdp/shared_gradients.h"
+#include "parallel/mesh/metered_comm.h"
 #include "train/config.h"
 #include "train/evaluated.h"
 #include "train/traced.h"
@@ -25,7 +25,7 @@ struct Platform {
   Memory& host;
   FileSystem& files;
   SentBytes* sent = nullptr;         // where traffic is counted; null: it is not
-  FaultInjection* faults = nullptr;  // core/fault.h; null: none is planted
+  FaultInjection* faults = nullptr;  // core/watch/planted_bug.h; null: none is planted
   Trace* trace = nullptr;            // where operations between ranks and stages are watched; null: nowhere
 };
 

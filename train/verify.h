@@ -4,7 +4,7 @@
 
 #include <functional>
 
-#include "core/fault.h"
+#include "core/watch/planted_bug.h"
 #include "train/verify_layout.h"
 #include "train/verify_run.h"
 

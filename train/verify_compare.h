@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "checkpoint/state.h"
+#include "checkpoint/format/state.h"
 #include "train/trainer.h"
 
 namespace drover {

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <charconv>
 
-#include "parallel/schedule.h"
+#include "parallel/pipeline/schedule.h"
 
 namespace drover {
 

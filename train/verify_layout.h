@@ -13,7 +13,7 @@
 #include <string_view>
 #include <vector>
 
-#include "parallel/mesh.h"
+#include "parallel/mesh/mesh.h"
 #include "train/config.h"
 
 namespace drover {

@@ -5,7 +5,7 @@
 
 #include "checkpoint/checkpoint.h"
 #include "core/cpu/cpu_backend.h"
-#include "core/fault.h"
+#include "core/watch/planted_bug.h"
 
 namespace drover {
 

@@ -3,7 +3,7 @@
 
 #include <functional>
 
-#include "parallel/local_comm.h"
+#include "parallel/comm/local/local_comm.h"
 #include "train/verify_compare.h"
 
 namespace drover {

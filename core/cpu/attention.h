@@ -1,5 +1,5 @@
 // Attention on the CPU over segments, flash-style: tiles of at most a few hundred queries by a few hundred
-// keys, never T x T. Formulas, shapes and dtypes: AttentionForward and AttentionBackward of core/backend.h.
+// keys, never T x T. Formulas, shapes and dtypes: AttentionForward and AttentionBackward of core/ops/backend.h.
 //
 // The H / K query heads that read one kv head are stacked: a lane is a (query row, query head) pair, lane =
 // row * (H / K) + head. Lanes fill vectors, so short documents waste little and the causal edge is narrow.
@@ -13,9 +13,9 @@
 
 #include <cstdint>
 
-#include "core/backend.h"
+#include "core/base/thread_pool.h"
 #include "core/cpu/cpu_backend.h"
-#include "core/thread_pool.h"
+#include "core/ops/backend.h"
 
 namespace drover::cpu {
 

@@ -9,7 +9,7 @@
 #include <memory>
 #include <string_view>
 
-#include "core/backend.h"
+#include "core/ops/backend.h"
 
 namespace drover {
 

@@ -1,5 +1,5 @@
 // Inner loops of copies, the loss, the optimizer and reductions (core/cpu/kernels.h). Formulas:
-// core/backend.h.
+// core/ops/backend.h.
 #pragma once
 
 #include "core/cpu/kernels.h"

@@ -9,7 +9,7 @@
 
 #include <cstdint>
 
-#include "core/backend.h"
+#include "core/ops/backend.h"
 
 namespace drover::cpu {
 

@@ -11,8 +11,8 @@
 #include <type_traits>
 #include <utility>
 
-#include "core/dtype.h"
-#include "core/tensor.h"
+#include "core/tensor/dtype.h"
+#include "core/tensor/tensor.h"
 
 #ifdef __AVX2__
 #include <immintrin.h>

@@ -10,7 +10,7 @@
 #include <memory>
 #include <string>
 
-#include "core/backend.h"
+#include "core/ops/backend.h"
 
 namespace drover::cpu {
 

@@ -8,10 +8,10 @@
 // means the same instructions everywhere. Float64 the library does not have.
 #pragma once
 
+#include "core/base/thread_pool.h"
 #include "core/cpu/cpu_backend.h"
 #include "core/cpu/kernels.h"
 #include "core/cpu/onednn.h"
-#include "core/thread_pool.h"
 
 namespace drover::cpu {
 

@@ -7,9 +7,9 @@
 #include <deque>
 
 #include "checkpoint/checkpoint.h"
+#include "core/base/digest.h"
 #include "core/cpu/cpu_backend.h"
-#include "core/digest.h"
-#include "parallel/local_comm.h"
+#include "parallel/comm/local/local_comm.h"
 #include "tests/support/recording_filesystem.h"
 
 namespace drover::testing {

@@ -1,5 +1,5 @@
-#include "checkpoint/directory.h"
-#include "checkpoint/inspect.h"
+#include "checkpoint/read/inspect.h"
+#include "checkpoint/write/directory.h"
 #include "tests/checkpoint/checkpoint_rig.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/support/test_support.h"

@@ -1,4 +1,4 @@
-#include "checkpoint/directory.h"
+#include "checkpoint/write/directory.h"
 #include "tests/checkpoint/checkpoint_rig.h"
 #include "tests/support/test_support.h"
 

@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <random>
 
-#include "core/error.h"
-#include "data/documents.h"
-#include "data/token_store.h"
-#include "data/tokenizer.h"
+#include "core/base/error.h"
+#include "data/documents/documents.h"
+#include "data/store/token_store.h"
+#include "data/tokenizer/tokenizer.h"
 #include "tests/support/byte_tokenizer.h"
 #include "tests/support/file_bytes.h"
 #include "tests/support/recording_filesystem.h"

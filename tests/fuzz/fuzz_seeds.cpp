@@ -2,11 +2,11 @@
 // every key of a configuration.
 #include <cstdio>
 
-#include "checkpoint/manifest.h"
-#include "checkpoint/safetensors.h"
-#include "core/config.h"
-#include "data/tokenizer_spec.h"
-#include "launch/describe_config.h"
+#include "checkpoint/format/manifest.h"
+#include "checkpoint/safetensors/safetensors.h"
+#include "core/config/config.h"
+#include "data/tokenizer/spec.h"
+#include "launch/config/describe_config.h"
 #include "model/hugging_face.h"
 #include "tests/support/byte_tokenizer.h"
 #include "tests/support/file_bytes.h"
@@ -54,7 +54,7 @@ TokenizerSpec of_characters() {
 }
 
 void write_tokenizers(const fs::path& repository, const fs::path& folder) {
-  const fs::path golden = repository / "tests" / "data" / "tokenizer_golden";
+  const fs::path golden = repository / "tests" / "data" / "tokenizer" / "golden";
   for (const char* name : {"llama3.json", "gpt2.json", "letters.json", "ranks.model"})
     write_bytes(folder / "tokenizer" / name, read_bytes(golden / name));
   write_bytes(folder / "tokenizer" / "bytes.json", byte_tokenizer().to_json());

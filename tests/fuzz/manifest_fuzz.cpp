@@ -1,7 +1,7 @@
 // What a checkpoint says about itself, before a NUL the manifest and behind it the table of every file that it names:
 // read as it is, then sealed, as one who forges a checkpoint would.
-#include "checkpoint/inspect.h"
-#include "checkpoint/manifest.h"
+#include "checkpoint/format/manifest.h"
+#include "checkpoint/read/inspect.h"
 #include "tests/fuzz/answer.h"
 #include "tests/support/recording_filesystem.h"
 

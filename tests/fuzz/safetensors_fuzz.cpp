@@ -1,6 +1,6 @@
 // A Transformers model: a file as model.safetensors, every tensor read; and what begins with a brace as the index of
 // shards and as config.json.
-#include "checkpoint/safetensors_folder.h"
+#include "checkpoint/safetensors/folder.h"
 #include "model/hugging_face.h"
 #include "tests/fuzz/answer.h"
 #include "tests/support/recording_filesystem.h"

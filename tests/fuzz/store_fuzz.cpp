@@ -1,6 +1,6 @@
 // A token store: as it is, with the digest of its config made right, and with all digests made right, so that what lies
 // behind them is reached too. (Digests find accidents; who forges a store forges its digests.)
-#include "data/token_store.h"
+#include "data/store/token_store.h"
 #include "tests/fuzz/answer.h"
 #include "tests/support/recording_filesystem.h"
 #include "tests/support/store_builder.h"

@@ -1,7 +1,7 @@
 // A tokenizer.json or a tiktoken ranks file, as Tokenizer::load tells them apart, and a few bytes encoded with what
 // it defines: some text, and the end of the file itself.
-#include "data/tokenizer.h"
-#include "data/unicode.h"
+#include "data/tokenizer/tokenizer.h"
+#include "data/unicode/unicode.h"
 #include "tests/fuzz/answer.h"
 
 namespace drover {

@@ -1,6 +1,6 @@
 // A run's YAML: read, resolved and checked as far as no other file is needed. What is accepted means the same when it
 // is written to the run directory and read back.
-#include "launch/run_config.h"
+#include "launch/config/run_config.h"
 #include "tests/fuzz/answer.h"
 #include "tests/support/recording_filesystem.h"
 

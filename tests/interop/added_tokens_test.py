@@ -13,7 +13,7 @@ from tokenizers import AddedToken, Tokenizer, normalizers  # noqa: E402
 
 from interop_texts import ids_of, store_of  # noqa: E402
 
-LLAMA3 = interop_environment.SOURCE / "tests" / "data" / "tokenizer_golden" / "llama3.json"
+LLAMA3 = interop_environment.SOURCE / "tests" / "data" / "tokenizer" / "golden" / "llama3.json"
 PIECES = ["<a>", "<a><b>", "<b>", "<b><c>", "<c>", "<|d|>", "<|d|><e>", "<e>", "herd", "drover", "  ", "\t\t",
           "\u1ebd", "e\u0303", "\u1ebd\u0301", "the", "\u4e00"]
 BESIDE = ["<|begin_of_text|>", "the drovers'", " ", "  ", "\n", "\u3000", "\u0085", ">", "x", "_", "\u0301", "\u0303", "e", "5",

@@ -14,7 +14,7 @@ from pathlib import Path
 
 DROVER = os.environ["DROVER_BIN"]
 SOURCE = Path(os.environ["DROVER_SOURCE_DIR"])
-GOLDEN = SOURCE / "tests" / "data" / "tokenizer_golden"
+GOLDEN = SOURCE / "tests" / "data" / "tokenizer" / "golden"
 TEXTS = ["It was a dark and stormy night;\r\n", "naïve café \U0001f600 <|end_of_text|>", "x" * 5000, "\tdef f(x):\n\t\treturn x\n"]
 
 

@@ -4,8 +4,8 @@
 #include <fstream>
 #include <iostream>
 
-#include "data/batch_buffer.h"
-#include "launch/inference.h"
+#include "data/batch/batch_buffer.h"
+#include "launch/run/inference.h"
 #include "tests/support/file_bytes.h"
 
 namespace drover::testing {

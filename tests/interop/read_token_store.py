@@ -1,6 +1,6 @@
 """Runs the Python block of docs/token_store.md on a store and prints what it read as JSON.
 
-read_token_store.py DOCS STORE. Called by tests/data/token_store_test.cpp.
+read_token_store.py DOCS STORE. Called by tests/data/store/token_store_test.cpp.
 """
 import json
 import re

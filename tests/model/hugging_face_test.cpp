@@ -1,6 +1,6 @@
 #include "model/hugging_face.h"
 
-#include "core/error.h"
+#include "core/base/error.h"
 #include "tests/support/test_support.h"
 
 namespace drover {

@@ -1,7 +1,7 @@
 // A tokenizer whose ids are the bytes of the text: what `prepare` does with a text can be read off the ids.
 #pragma once
 
-#include "data/tokenizer.h"
+#include "data/tokenizer/tokenizer.h"
 
 namespace drover {
 

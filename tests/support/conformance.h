@@ -1,7 +1,7 @@
 #pragma once
 
-// The one body of tests that every Communicator must pass, run by tests/parallel/communicator_test.cpp on
-// threads and by tests/parallel/communicator_mpi_test.cpp on processes. Every function is called by all ranks
+// The one body of tests that every Communicator must pass, run by tests/parallel/comm/communicator_test.cpp on
+// threads and by tests/parallel/comm/communicator_mpi_test.cpp on processes. Every function is called by all ranks
 // of `rank.comm`.
 
 #include "tests/support/conformance_data.h"

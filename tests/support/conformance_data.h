@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "core/cpu/cpu_backend.h"
-#include "parallel/communicator.h"
+#include "parallel/comm/communicator.h"
 
 namespace drover::conformance {
 

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "core/cpu/cpu_backend.h"
-#include "parallel/local_comm.h"
+#include "parallel/comm/local/local_comm.h"
 #include "tests/support/model_rig.h"
 #include "tests/support/test_support.h"
 #include "train/verify_compare.h"
@@ -46,7 +46,7 @@ inline Config parallel_config() {
   return config;
 }
 
-// Long enough that products are cut into pieces (parallel/tensor_region.h), attention into tiles of queries and the
+// Long enough that products are cut into pieces (parallel/regions/tensor_region.h), attention into tiles of queries and the
 // loss into chunks of tokens (model/loss.h), on up to two tensor and two context ranks each; parameters of 3 MiB. One
 // row a microbatch, two rows a step.
 inline Config long_config() {

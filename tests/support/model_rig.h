@@ -7,7 +7,7 @@
 
 #include "core/cpu/cpu_backend.h"
 #include "model/stage.h"
-#include "parallel/local_comm.h"
+#include "parallel/comm/local/local_comm.h"
 
 namespace drover::testing {
 

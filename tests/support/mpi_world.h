@@ -1,7 +1,7 @@
 // MPI in tests: the main function of the *_mpi executables owns the process's MPI and lends it to the tests.
 #pragma once
 
-#include "parallel/mpi_comm.h"
+#include "parallel/comm/mpi/mpi_comm.h"
 
 namespace drover {
 

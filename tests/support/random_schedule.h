@@ -5,7 +5,7 @@
 #include <utility>
 #include <vector>
 
-#include "parallel/schedule.h"
+#include "parallel/pipeline/schedule.h"
 
 namespace drover::testing {
 

@@ -8,7 +8,7 @@
 #include <map>
 #include <mutex>
 
-#include "core/filesystem.h"
+#include "core/files/filesystem.h"
 
 namespace drover {
 

@@ -2,7 +2,7 @@
 
 // For tests of memory that processes share in place.
 
-#include "parallel/shared_heap.h"
+#include "parallel/comm/host/shared_heap.h"
 #include "tests/support/test_support.h"
 
 namespace drover {

@@ -6,10 +6,10 @@
 #include <utility>
 #include <vector>
 
-#include "core/digest.h"
-#include "core/filesystem.h"
-#include "core/hdf5.h"
-#include "data/token_store_format.h"
+#include "core/base/digest.h"
+#include "core/files/filesystem.h"
+#include "core/files/hdf5.h"
+#include "data/store/format.h"
 
 namespace drover {
 

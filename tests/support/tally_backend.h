@@ -1,8 +1,8 @@
 // Computes with one backend and counts FLOPs with the counting backend: what a real run did, in the units of a dry one.
 #pragma once
 
-#include "core/around_backend.h"
-#include "core/counting_backend.h"
+#include "core/ops/around_backend.h"
+#include "core/ops/counting_backend.h"
 
 namespace drover::testing {
 

@@ -1,5 +1,5 @@
 // Evaluation during training: the hold-out passes the pipeline in the order of the schedule's forwards.
-#include "data/store_writer.h"
+#include "data/store/writer.h"
 #include "tests/support/local_training.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/support/test_support.h"

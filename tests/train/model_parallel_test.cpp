@@ -1,6 +1,6 @@
 // Tensor, context and pipeline ranks train what one rank trains, alone and together.
-#include "core/counting_backend.h"
-#include "parallel/shape_comm.h"
+#include "core/ops/counting_backend.h"
+#include "parallel/comm/shape_comm.h"
 #include "tests/support/local_training.h"
 #include "tests/support/rank_checks.h"
 #include "tests/support/test_support.h"

@@ -1,7 +1,7 @@
 // What travels while what is computed, in the trace of one rank's step on shapes: whether an operation is in flight
 // is a matter of the program's order, not of time.
-#include "core/counting_backend.h"
-#include "parallel/shape_comm.h"
+#include "core/ops/counting_backend.h"
+#include "parallel/comm/shape_comm.h"
 #include "tests/support/local_training.h"
 #include "tests/support/test_support.h"
 

@@ -5,8 +5,8 @@
 #include <fstream>
 #include <map>
 
-#include "data/assignment.h"
-#include "parallel/schedule_csv.h"
+#include "data/order/assignment.h"
+#include "parallel/pipeline/csv.h"
 #include "tests/support/local_training.h"
 #include "tests/support/random_schedule.h"
 #include "tests/support/temporary_folder.h"

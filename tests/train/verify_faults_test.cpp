@@ -2,7 +2,7 @@
 // same layouts pass.
 #include <set>
 
-#include "parallel/around_comm.h"
+#include "parallel/comm/around_comm.h"
 #include "tests/support/local_training.h"
 #include "tests/support/test_support.h"
 #include "train/verify.h"

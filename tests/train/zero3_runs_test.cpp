@@ -4,9 +4,9 @@
 #include <fstream>
 #include <set>
 
-#include "core/counting_backend.h"
-#include "parallel/schedule_csv.h"
-#include "parallel/shape_comm.h"
+#include "core/ops/counting_backend.h"
+#include "parallel/comm/shape_comm.h"
+#include "parallel/pipeline/csv.h"
 #include "tests/support/local_training.h"
 #include "tests/support/random_schedule.h"
 #include "tests/support/temporary_folder.h"

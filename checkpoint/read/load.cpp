@@ -1,0 +1,38 @@
+#include "checkpoint/checkpoint.h"
+#include "checkpoint/read/planned_read.h"
+#include "parallel/comm/agreement.h"
+
+namespace drover {
+namespace {
+
+// Reads ascend within a file, except where two wanted boxes share a stored one.
+constexpr std::size_t kKeptExtents = 4;
+
+void execute(ExtentReader& extents, const PlannedRead& read, const StateEntry& entry) {
+  DROVER_CHECK(entry.data.device == DeviceKind::cpu && entry.data.contiguous() &&
+                   entry.data.dtype == entry.dtype && entry.data.numel() == entry.box.numel(),
+               entry.name, " ", entry.slot, ": ", entry.data.describe(), " for ", describe(entry.box));
+  auto* data = static_cast<std::byte*>(entry.data.data);
+  for_each_run(read, entry.box, size_of(entry.dtype), [&](const ReadRun& run) {
+    extents.read(read.file, run.offset, {data + run.target, static_cast<std::size_t>(run.bytes)});
+  });
+}
+
+}  // namespace
+
+RunState load_checkpoint(FileSystem& files, const Exec& exec, Communicator& world,
+                         const std::filesystem::path& directory, std::span<const StateEntry> entries) {
+  const ReadTogether together{.files = files, .exec = exec, .world = world, .directory = directory};
+  Manifest manifest = read_manifest(together);
+  ReadPlan plan(entries);
+  ExtentReader extents(files, directory, kKeptExtents);
+  plan_reads(together, manifest, plan, extents);
+  agree(exec, world, [&] {
+    plan.check_complete(directory.string());
+    for (const PlannedRead& read : plan.reads())
+      execute(extents, read, entries[static_cast<std::size_t>(read.entry)]);
+  });
+  return std::move(manifest.state);
+}
+
+}  // namespace drover

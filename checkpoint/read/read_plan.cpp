@@ -1,0 +1,96 @@
+#include "checkpoint/read/read_plan.h"
+
+#include <algorithm>
+#include <tuple>
+
+namespace drover {
+namespace {
+
+// Elements from the start of a row-major box to one of its elements.
+std::int64_t index_in(const Box& box, std::int64_t row, std::int64_t column) {
+  return (row - box.offset[0]) * box.extent[1] + column - box.offset[1];
+}
+
+StoredTensor tensor_of(const StateEntry& entry) {
+  return {
+      .name = entry.name, .slot = entry.slot, .dtype = entry.dtype, .shape = entry.shape, .dims = entry.dims};
+}
+
+}  // namespace
+
+void for_each_run(const PlannedRead& read, const Box& wanted, std::int64_t element_bytes,
+                  FunctionRef<void(const ReadRun&)> use) {
+  const Box& part = read.part;
+  // Full rows on both sides are one run.
+  const bool whole_rows = part.extent[1] == read.stored.extent[1] && part.extent[1] == wanted.extent[1];
+  const std::int64_t runs = whole_rows ? 1 : part.extent[0];
+  for (std::int64_t i = 0; i < runs; ++i) {
+    const std::int64_t row = part.offset[0] + i, column = part.offset[1];
+    use({.offset = read.offset + index_in(read.stored, row, column) * element_bytes,
+         .target = index_in(wanted, row, column) * element_bytes,
+         .bytes = (whole_rows ? part.numel() : part.extent[1]) * element_bytes});
+  }
+}
+
+ReadPlan::ReadPlan(std::span<const StateEntry> wanted) : wanted_(wanted), covered_(wanted.size()) {
+  for (std::size_t i = 0; i < wanted.size(); ++i)
+    by_name_[{wanted[i].name, wanted[i].slot}].push_back(static_cast<int>(i));
+}
+
+bool ReadPlan::add(int file, const RankTable& table, const std::string& path) {
+  std::vector<const std::vector<int>*> entries;  // by tensor of the table; null: not wanted
+  for (const StoredTensor& tensor : table.tensors) {
+    const auto found = by_name_.find({tensor.name, tensor.slot});
+    entries.push_back(found == by_name_.end() ? nullptr : &found->second);
+    if (entries.back() == nullptr) continue;
+    const StoredTensor wanted = tensor_of(wanted_[static_cast<std::size_t>(entries.back()->front())]);
+    if (tensor != wanted)
+      throw input_error(path, " holds ", describe(tensor), ", wanted is ", describe(wanted),
+                        "; use the model and train.dtype that the checkpoint was written with");
+  }
+  bool needed = false;
+  for (const StoredPiece& piece : table.pieces) {
+    const auto tensor = static_cast<std::size_t>(piece.tensor);
+    if (entries[tensor] != nullptr && add_piece(file, table.tensors[tensor], piece, *entries[tensor]))
+      needed = true;
+  }
+  return needed;
+}
+
+bool ReadPlan::add_piece(int file, const StoredTensor& tensor, const StoredPiece& piece,
+                         const std::vector<int>& entries) {
+  bool needed = false;
+  for (const int entry : entries) {
+    const auto index = static_cast<std::size_t>(entry);
+    const Box part = intersect(piece.box, wanted_[index].box);
+    if (part.empty()) continue;
+    needed = true;
+    covered_[index].add(part, tensor.shape[1]);
+    reads_.push_back(
+        {.file = file, .offset = piece.offset, .stored = piece.box, .part = part, .entry = entry});
+  }
+  return needed;
+}
+
+void ReadPlan::check_complete(const std::string& path) const {
+  for (std::size_t i = 0; i < wanted_.size(); ++i) {
+    const StateEntry& entry = wanted_[i];
+    Coverage wanted;
+    wanted.add(entry.box, entry.shape[1]);
+    if (covered_[i] == wanted) continue;
+    throw input_error(path, ": ", describe(tensor_of(entry)), " ",
+                      covered_[i].elements() == 0 ? "is missing" : "is not whole", ": of ",
+                      describe(entry.box), " there are ", covered_[i].elements(), " of ", wanted.elements(),
+                      " elements; resume from a checkpoint of the same model and optimizer");
+  }
+}
+
+std::vector<PlannedRead> ReadPlan::reads() const {
+  std::vector<PlannedRead> sorted = reads_;
+  std::stable_sort(sorted.begin(), sorted.end(), [](const PlannedRead& a, const PlannedRead& b) {
+    return std::tie(a.file, a.offset) < std::tie(b.file, b.offset);
+  });
+  return sorted;
+}
+
+}  // namespace drover

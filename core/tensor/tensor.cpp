@@ -1,0 +1,90 @@
+#include "core/tensor/tensor.h"
+
+#include <algorithm>
+
+namespace drover {
+
+Tensor Tensor::of(void* data, DType dtype, std::initializer_list<std::int64_t> dims, DeviceKind device) {
+  DROVER_CHECK(dims.size() >= 1 && dims.size() <= kMaxRank, dims.size(), " dims");
+  Tensor tensor{
+      .data = data, .dtype = dtype, .device = device, .rank = static_cast<std::int8_t>(dims.size())};
+  std::copy(dims.begin(), dims.end(), tensor.dims.begin());
+  std::int64_t stride = 1;
+  for (int dim = tensor.rank - 1; dim >= 0; --dim) {
+    DROVER_CHECK(tensor.dims[dim] >= 0, "dim ", dim, " is ", tensor.dims[dim]);
+    tensor.strides[dim] = stride;
+    stride *= tensor.dims[dim];
+  }
+  return tensor;
+}
+
+std::int64_t Tensor::numel() const {
+  if (rank == 0) return 0;
+  std::int64_t count = 1;
+  for (int dim = 0; dim < rank; ++dim) count *= dims[dim];
+  return count;
+}
+
+bool Tensor::contiguous() const {
+  std::int64_t stride = 1;
+  for (int dim = rank - 1; dim >= 0; --dim) {
+    if (dims[dim] > 1 && strides[dim] != stride) return false;
+    stride *= dims[dim];
+  }
+  return true;
+}
+
+Tensor Tensor::slice(int dim, std::int64_t begin, std::int64_t end) const {
+  DROVER_CHECK(dim >= 0 && dim < rank && 0 <= begin && begin <= end && end <= dims[dim], "slice [", begin,
+               ", ", end, ") of dim ", dim, " of ", describe());
+  Tensor piece = *this;
+  piece.dims[dim] = end - begin;
+  if (data != nullptr) piece.data = static_cast<std::byte*>(data) + begin * strides[dim] * size_of(dtype);
+  return piece;
+}
+
+Tensor Tensor::view(std::initializer_list<std::int64_t> new_dims) const {
+  Tensor result = of(data, dtype, new_dims, device);
+  DROVER_CHECK(result.numel() == numel(), "view of ", describe(), " as ", result.describe());
+  if (contiguous()) return result;
+  Tensor inner = *this;
+  inner.dims[0] = 1;
+  DROVER_CHECK(inner.contiguous() && result.dims[0] == dims[0], "view of ", describe(), " as ",
+               result.describe());
+  result.strides[0] = strides[0];
+  return result;
+}
+
+Tensor Tensor::as_matrix() const {
+  DROVER_CHECK(rank >= 1, "the empty tensor has no rows");
+  if (rank == 1) return view({1, dims[0]});
+  Tensor matrix = *this;
+  matrix.rank = 2;
+  matrix.dims = {1, dims[rank - 1]};
+  matrix.strides = {strides[rank - 2], 1};
+  for (int dim = rank - 2; dim >= 0; --dim) {
+    DROVER_CHECK(dims[dim] <= 1 || strides[dim] == matrix.strides[0] * matrix.dims[0], "rows of ", describe(),
+                 " have no one stride");
+    matrix.dims[0] *= dims[dim];
+  }
+  return matrix;
+}
+
+std::string Tensor::describe() const {
+  std::string text = cat(name_of(dtype), "[");
+  for (int dim = 0; dim < rank; ++dim) text += cat(dim ? ", " : "", dims[dim]);
+  text += "]";
+  if (contiguous()) return text;
+  text += " strides [";
+  for (int dim = 0; dim < rank; ++dim) text += cat(dim ? ", " : "", strides[dim]);
+  return text + "]";
+}
+
+void Tensor::check_access(DType wanted) const {
+  DROVER_CHECK(dtype == wanted, describe(), " read as ", name_of(wanted));
+  DROVER_CHECK(device == DeviceKind::cpu, describe(), " lives on a GPU");
+}
+
+bool same_shape(const Tensor& a, const Tensor& b) { return a.rank == b.rank && a.dims == b.dims; }
+
+}  // namespace drover
