@@ -104,7 +104,7 @@ PeakLoop peak_loop(DType dtype, CpuPath path) {
 }
 
 double register_peak(ThreadPool& pool, DType dtype) {
-  const PeakLoop loop = peak_loop(dtype, best_cpu_path());
+  const PeakLoop loop = peak_loop(dtype, default_cpu_path());
   const double start = seconds_now();
   pool.run(pool.threads(), [&](std::int64_t, int) { loop.run(); });
   return static_cast<double>(kRounds * kChains * pool.threads()) * loop.flops / (seconds_now() - start);
@@ -120,7 +120,7 @@ void report(benchmark::State& state, const Case& c, double flops_per_pair, doubl
 
 template <class Run>
 void measure(benchmark::State& state, const Case& c, double flops_per_pair, Run&& run) {
-  const CpuPath path = best_cpu_path();
+  const CpuPath path = default_cpu_path();
   ThreadPool pool(c.threads);
   const AttentionOperands operands(
       {.head_dim = c.head_dim, .dtype = c.dtype, .keys = c.segments.back().q_end, .segments = c.segments},

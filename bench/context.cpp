@@ -97,8 +97,8 @@ class Row {
 void compare(const Documents& documents, int ranks, int rounds) {
   const std::int64_t tokens = total_length(documents);
   ThreadPool pool(1);
-  const Row full({{.source_begin = 0, .length = tokens}}, ranks, best_cpu_path());
-  const Row masked(documents, ranks, best_cpu_path());
+  const Row full({{.source_begin = 0, .length = tokens}}, ranks, default_cpu_path());
+  const Row masked(documents, ranks, default_cpu_path());
   full.run(pool);
   masked.run(pool);
   std::vector<double> ratios;

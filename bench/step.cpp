@@ -1,7 +1,7 @@
 // A whole training step (forward, backward, gradient norm, AdamW) on full causal rows: tokens/s, FLOP/s by
 // training_flops, their share of the best matrix product of this machine (measured in the same run), and
 // where the time goes. bench/peers/step.py runs it beside PyTorch.
-//   bench_step [--model=8m|39m] [--dtype=bfloat16|float32] [--threads=2] [--rows=8] [--steps=5]
+//   bench_step [--model=8m|39m] [--dtype=bfloat16|float32] [--threads=2] [--rows=8] [--steps=5] [--path=auto|avx512|...]
 // With one thread seconds are processor time, with more they are wall time.
 #include <algorithm>
 #include <cstdio>
@@ -41,6 +41,9 @@ Config config_of(const Arguments& a) {
   config.model = model_named(a.at("model"));
   config.data.synthetic = SyntheticOptions{
       .vocab_size = config.model.vocab_size, .median_length = 1e6, .sigma = 0, .max_length = 1'000'000};
+  config.cpu_path = a.at("path");
+  if (config.cpu_path != "auto" && !cpu_path_named(config.cpu_path))
+    throw usage_error("--path=", config.cpu_path, ": expected auto, plain, avx2, avx512, avx512_bf16 or amx");
   config.train = {.dtype = a.at("dtype"),
                   .sequence_length = kSequence,
                   .batch_tokens = kSequence * rows,
@@ -108,7 +111,7 @@ void run(const Arguments& a) {
   const Stopwatch watch = stopwatch_for(threads);
   HostMemory memory;
   PosixFileSystem files;
-  const auto real = make_cpu_backend(memory, {.threads = threads});
+  const auto real = make_cpu_backend(memory, cpu_options(config, threads));
   TimedBackend timed(*real, watch);
   const auto world = single_rank_world();
   const Platform platform{.world = *world, .backend = timed, .host = memory, .files = files};
@@ -137,8 +140,8 @@ void run(const Arguments& a) {
 }  // namespace drover
 
 int main(int count, char** arguments) {
-  drover::Arguments options = {
-      {"model", "8m"}, {"dtype", "bfloat16"}, {"threads", "2"}, {"rows", "8"}, {"steps", "5"}};
+  drover::Arguments options = {{"model", "8m"}, {"dtype", "bfloat16"}, {"threads", "2"},
+                               {"rows", "8"},   {"steps", "5"},        {"path", "auto"}};
   try {
     for (int i = 1; i < count; ++i) {
       const std::string argument = arguments[i];

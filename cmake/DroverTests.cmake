@@ -128,5 +128,11 @@ foreach(folder IN LISTS test_folders)
     drover_test_folder(${folder})
   endif()
 endforeach()
+# On the other one of the two paths of which a process can use one; where there is no amx, the same once more.
+foreach(name every_op matmul)
+  drover_add_test(core/ops/${name}.without_amx unit 180
+    $<TARGET_FILE:test_core> ${DROVER_CATCH_FLAGS} "[#${name}_test]")
+  set_property(TEST core/ops/${name}.without_amx APPEND PROPERTY ENVIRONMENT DROVER_TEST_WITHOUT_AMX=1)
+endforeach()
 # Runs the whole program, page after page.
 set_tests_properties(scripts/doc_commands.py PROPERTIES TIMEOUT 600)

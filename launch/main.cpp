@@ -85,6 +85,7 @@ Exit run(int argc, char** argv) {
   add_verify_command(app, chosen);
   add_schedule_command(app, chosen);
   add_doctor_command(app, chosen);
+  add_bench_commands(app, chosen);
   add_reserved(app, chosen);
   try {
     app.parse(argc, argv);

@@ -284,6 +284,18 @@ void add_model(Training& t, const Platform& platform, std::span<const PipelineSc
 //     large as needed;
 //  5. parameter groups and stages are allocated, then masters are drawn (a checkpoint overwrites them: launch/
 //     decides).
+CpuOptions cpu_options(const Config& config, int threads) {
+  CpuOptions options{.threads = threads};
+  if (config.cpu_path == "auto") return options;
+  const auto path = cpu_path_named(config.cpu_path);
+  DROVER_CHECK(path, "the configuration's description lets no other name pass: ", config.cpu_path);
+  if (*path > highest_cpu_path())
+    throw usage_error("cpu_path is ", config.cpu_path, ", which this processor (", describe(this_processor()),
+                      ") cannot run; its highest is ", name_of(highest_cpu_path()));
+  options.path = *path;
+  return options;
+}
+
 std::unique_ptr<Training> build_training(const Config& config, const Platform& platform) {
   const std::vector<PipelineSchedule> schedules =
       schedules_of(config, platform.files, mesh_of(config, platform.world.size()));

@@ -75,7 +75,8 @@ struct PhaseConfig {
 
 struct Config {
   RunSection run;
-  std::string device = "auto";  // auto | cpu | cuda
+  std::string device = "auto";    // auto | cpu | cuda
+  std::string cpu_path = "auto";  // auto, or a name of core/cpu/path.h
   ModelConfig model;
   DataConfig data;
   TrainConfig train;

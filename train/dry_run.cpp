@@ -23,7 +23,7 @@ std::int64_t DryRun::total_bytes() const { return std::reduce(bytes.begin(), byt
 
 DryRun dry_run(const Config& config, FileSystem& files, const DryRunOptions& options) {
   HostMemory host;
-  const auto real = make_cpu_backend(host, {.threads = options.threads});
+  const auto real = make_cpu_backend(host, cpu_options(config, options.threads));
   CountingBackend backend(*real);
   ShapeComm world(options.ranks, options.rank);
   DryRun result;

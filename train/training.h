@@ -5,6 +5,7 @@
 #include <memory>
 #include <vector>
 
+#include "core/cpu/cpu_backend.h"
 #include "core/files/filesystem.h"
 #include "data/batch/holdout.h"
 #include "data/batch/loader.h"
@@ -92,6 +93,9 @@ std::int64_t total_steps(const Config& config);
 std::int64_t longest_sequence(const Config& config);
 // The phases as the sampler wants them; the first is the configuration's own train and data sections.
 std::vector<Phase> sampler_phases(const Config& config);
+
+// What the CPU backend of a rank is made with. Error{usage} for a path that this processor has not.
+CpuOptions cpu_options(const Config& config, int threads);
 
 // What the loader of the rank `at` is made with, but for the sources.
 LoaderOptions loader_options(const Config& config, const Mesh& mesh, const AxisValues& at);

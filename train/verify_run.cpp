@@ -18,7 +18,7 @@ class Recorder {
       : world_(world),
         work_(work),
         memory_(memory),
-        backend_(make_cpu_backend(memory_, {.threads = 1})),
+        backend_(make_cpu_backend(memory_, cpu_options(work.config, 1))),
         platform_{.world = world,
                   .backend = *backend_,
                   .host = memory_,

@@ -346,9 +346,9 @@ void CpuBackend::combine(const Exec&, const Combine& a) {
 std::unique_ptr<Backend> make_cpu_backend(Memory& memory, const CpuOptions& options) {
   DROVER_CHECK(memory.device() == DeviceKind::cpu && !memory.shapes_only(),
                "a CPU backend wants host memory");
-  if (options.path > best_cpu_path())
+  if (options.path > highest_cpu_path())
     throw usage_error("this processor can't run the instruction path ", name_of(options.path),
-                      "; its best is ", name_of(best_cpu_path()));
+                      "; its highest is ", name_of(highest_cpu_path()));
   return std::make_unique<CpuBackend>(memory, options);
 }
 

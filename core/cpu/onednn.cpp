@@ -2,6 +2,7 @@
 
 #include <cstdlib>
 #include <dnnl.hpp>
+#include <optional>
 #include <unordered_map>
 #include <vector>
 
@@ -67,6 +68,26 @@ dnnl::matmul::primitive_desc describe(const ProductShape& s, const dnnl::engine&
 #endif
 }
 
+// The highest instructions for a path, or none where every choice gives the same bits: a float32 product has the same
+// kernel at all of them (tests/core/ops/matmul_test.cpp).
+std::optional<dnnl::cpu_isa> instructions_of(CpuPath path) {
+  if (path == CpuPath::amx) return dnnl::cpu_isa::avx512_core_amx;
+  if (path == CpuPath::avx512_bf16) return dnnl::cpu_isa::avx512_core_bf16;
+  return std::nullopt;
+}
+
+// Holds the library to the path's instructions, or finds that it is held to others.
+void bind_library(CpuPath path) {
+  const auto wanted = instructions_of(path);
+  if (!wanted) return;
+  dnnl::set_max_cpu_isa(*wanted);  // without effect, and without a word, once a product was made
+  if (dnnl::get_effective_cpu_isa() != *wanted)
+    throw usage_error(
+        "oneDNN does not compute with the instructions of the path ", name_of(path),
+        " in this process: it may compute with those of another path already, or the system withholds "
+        "them. Set cpu_path: avx512, which needs none of them");
+}
+
 void check(dnnl_status_t status, const char* what) {
   DROVER_CHECK(status == dnnl_success, "oneDNN: ", what, " failed with status ", static_cast<int>(status));
 }
@@ -103,6 +124,7 @@ class LibraryProduct {
 };
 
 struct Library::State {
+  CpuPath path;
   dnnl::engine engine{dnnl::engine::kind::cpu, 0};
   std::vector<dnnl::stream> streams;
   std::vector<Scratch> scratch;
@@ -116,7 +138,7 @@ struct Library::State {
   }
 };
 
-Library::Library(int workers) : state_(std::make_unique<State>()) {
+Library::Library(int workers, CpuPath path) : state_(std::make_unique<State>(path)) {
   for (int worker = 0; worker < workers; ++worker) state_->streams.emplace_back(state_->engine);
   state_->scratch.resize(static_cast<std::size_t>(workers));
 }
@@ -126,6 +148,7 @@ Library::~Library() = default;
 LibraryProduct& Library::product(const ProductShape& shape) {
   auto& products = state_->products;
   if (const auto found = products.find(shape); found != products.end()) return *found->second;
+  if (products.empty()) bind_library(state_->path);
   omp_set_num_threads(1);
   try {
     auto made = std::make_unique<LibraryProduct>(shape, state_->engine, state_->streams.size());

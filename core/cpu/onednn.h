@@ -4,12 +4,17 @@
 // running it then allocates nothing of ours (what the library allocates inside is listed in
 // docs/numerics.md). Each call uses one library thread: the library cuts K differently for different thread
 // counts, and bits must not depend on them.
+//
+// Left alone, the library takes the highest instructions that the processor has. The path tells it how high it may go,
+// so that the name of a path is one set of bits on every processor. The library listens once in a process, before its
+// first product: of the paths avx512_bf16 and amx a process can use one.
 #pragma once
 
 #include <cstdint>
 #include <memory>
 #include <string>
 
+#include "core/cpu/path.h"
 #include "core/ops/backend.h"
 
 namespace drover::cpu {
@@ -27,10 +32,11 @@ class LibraryProduct;
 
 class Library {
  public:
-  explicit Library(int workers);
+  Library(int workers, CpuPath path);
   ~Library();
 
-  // Made when missing, which only the owner may do, while nothing runs; finding one is for any thread.
+  // Made when missing, which only the owner may do, while nothing runs; finding one is for any thread. Error{usage}
+  // where the process's first product bound the library to other instructions.
   LibraryProduct& product(const ProductShape& shape);
   // One run at a time per worker.
   void run(LibraryProduct& product, int worker, const void* a, const void* b, void* out);

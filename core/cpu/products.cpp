@@ -68,7 +68,7 @@ TileGrid own_tiles(std::int64_t rows, std::int64_t cols, int threads) {
 }
 
 Products::Products(Memory& memory, ThreadPool& pool, CpuPath path, const KernelTable& kernels)
-    : memory_(memory), pool_(pool), kernels_(kernels), path_(path), library_(pool.threads()) {}
+    : memory_(memory), pool_(pool), kernels_(kernels), path_(path), library_(pool.threads(), path) {}
 
 void Products::run(const Matmul& m) {
   library_.trim();

@@ -2,7 +2,7 @@
 // kernel. Bits don't depend on the number of threads: the library's tiles follow from shape and path alone, and the
 // own kernel adds each element's terms in the same order in whatever tile it is.
 //
-// The library multiplies what it has AVX-512 instructions for: bfloat16 on avx512_bf16, float32 from avx512 on.
+// The library multiplies what it has AVX-512 instructions for: bfloat16 on avx512_bf16 and amx, float32 from avx512 on.
 // Everything else is the own kernel's. On AVX2 (bench/results/step_avx2.md) that gains a quarter on dW and loses
 // up to a tenth on y and dx in float32, gains a third in bfloat16 because packing converts on the way, and a path
 // means the same instructions everywhere. Float64 the library does not have.

@@ -25,5 +25,6 @@ void add_generate_command(CLI::App& app, Verb& chosen);     // generate
 void add_verify_command(CLI::App& app, Verb& chosen);       // verify
 void add_schedule_command(CLI::App& app, Verb& chosen);     // schedule
 void add_doctor_command(CLI::App& app, Verb& chosen);       // doctor
+void add_bench_commands(CLI::App& app, Verb& chosen);       // bench products
 
 }  // namespace drover

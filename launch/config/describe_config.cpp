@@ -414,6 +414,13 @@ void describe(Fields& fields, Config& config) {
               .on_resume = OnResume::may_change,
               .choices = "auto cpu cuda",
               .elsewhere = "accelerator use_cpu"});
+  fields.add(
+      "cpu_path", config.cpu_path,
+      {.meaning =
+           "instructions that the CPU computes with; they decide the last bits. auto is by the processor's "
+           "model (docs/numerics.md); one name gives one set of bits on unlike processors that have it",
+       .on_resume = OnResume::may_change,
+       .choices = "auto plain avx2 avx512 avx512_bf16 amx"});
   section("model", config.model, describe_model,
           {.meaning = "shape of the Llama, in Hugging Face's names", .elsewhere = "model_config"});
   section("data", config.data, describe_data, {.meaning = "what is trained on", .elsewhere = "dataloader"});

@@ -162,13 +162,14 @@ Findings instructions(const DoctorView& view) {
   const RankFacts& rank = *view.rank;
   const std::string text = cat(rank.instructions, " (", rank.processor, ")");
   if (rank.instructions != view.job.ranks[0].instructions)
-    return {bad("instructions", Health::warn,
-                cat(text, ", where rank 0 has ", view.job.ranks[0].instructions),
-                "a job on unlike processors trains, but does not repeat bit for bit when ranks move")};
+    return {bad(
+        "instructions", Health::warn, cat(text, ", where rank 0 has ", view.job.ranks[0].instructions),
+        "a job on unlike processors trains, but does not repeat bit for bit when ranks move; cpu_path names "
+        "instructions that all of them have")};
   if (rank.instructions == "plain")
     return {bad("instructions", Health::warn, text,
                 "right but slow: no AVX2 on this processor or in this build")};
-  return {good("instructions", text)};
+  return {good("instructions", cat(text, ": ", rank.instructions_basis))};
 }
 
 struct VariableRule {

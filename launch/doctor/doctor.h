@@ -34,10 +34,11 @@ struct RankFacts {
   std::string config,
       config_error;  // digest of the resolved configuration, or why there is none; both empty: none
 
-  std::string processor, instructions;             // "AMD EPYC 9R14", "avx512_bf16"
-  int hardware_threads = 1;                        // of the host
-  std::vector<int> cores;                          // hardware threads that this rank may run on, ascending
-  double cpu_quota = 0;                            // of processor time, in hardware threads; 0: no quota
+  std::string processor, instructions;  // "AMD EPYC 9R14", "avx512_bf16"
+  std::string instructions_basis;       // why these: "AuthenticAMD family 0x19 ..., measured on Zen 4: ..."
+  int hardware_threads = 1;             // of the host
+  std::vector<int> cores;               // hardware threads that this rank may run on, ascending
+  double cpu_quota = 0;                 // of processor time, in hardware threads; 0: no quota
   std::map<std::string, std::string> environment;  // doctor_variables() that are set
 
   std::int64_t memory_available = 0, memory_limit = kUnlimited;  // bytes; the limit is the container's

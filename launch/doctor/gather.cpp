@@ -39,7 +39,14 @@ void describe_program(FileSystem& files, RankFacts& facts) {
   facts.digest = digest_of_file(files, "/proc/self/exe");
   facts.mpi_library = mpi_library_name();
   facts.built_for_gpus = options.find("cuda ON") != std::string::npos;
-  facts.instructions = name_of(best_cpu_path());
+}
+
+// Those that a run computes with: the configuration's, or what Drover takes on this processor, and why.
+void describe_instructions(const std::optional<Config>& config, RankFacts& facts) {
+  const PathChoice choice = choose_path(this_processor());
+  const bool automatic = !config || config->cpu_path == "auto";
+  facts.instructions = automatic ? name_of(choice.path) : config->cpu_path;
+  facts.instructions_basis = cat(describe(this_processor()), ", ", automatic ? choice.basis : "by cpu_path");
 }
 
 // The configuration as this rank reads it, or why it cannot.
@@ -200,6 +207,7 @@ JobFacts gather_job_facts(Process& process, FileSystem& files, const DoctorReque
   ask_system(facts);
   read_host_files("/", facts);
   const std::optional<Config> config = read_configuration(files, request.config, facts);
+  describe_instructions(config, facts);
   const HostRanks host = find_host_ranks(process);
   try_neighbour(process, host, facts);
   compare_clocks(process, host, facts);

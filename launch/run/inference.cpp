@@ -25,7 +25,7 @@ Inference::Inference(Process& process, FileSystem& files, const InferenceRequest
       files_(files),
       run_(read(files, request)),
       memory_(process.make_memory()),
-      backend_(make_cpu_backend(*memory_, {.threads = process.compute_threads()})),
+      backend_(make_cpu_backend(*memory_, cpu_options(run_.config, process.compute_threads()))),
       platform_{.world = process.world(), .backend = *backend_, .host = *memory_, .files = files},
       training_(build_inference(run_.config, platform_)),
       trainer_(std::make_unique<Trainer>(*training_, platform_)) {

@@ -36,7 +36,7 @@ class TrainRun {
         run_(read_run_config(files, request.config)),
         directory_(files, run_.config.run.dir),
         memory_(process.make_memory()),
-        backend_(make_cpu_backend(*memory_, {.threads = process.compute_threads()})) {
+        backend_(make_cpu_backend(*memory_, cpu_options(run_.config, process.compute_threads()))) {
     if (!request.profile.empty()) profile_.emplace(request.profile, *backend_);
   }
 

@@ -235,8 +235,8 @@ void check_close(const Operands<T>& x, const Reference& expected, double toleran
 
 std::vector<CpuPath> paths() {
   std::vector<CpuPath> out;
-  for (const CpuPath path : {CpuPath::plain, CpuPath::avx2, CpuPath::avx512, CpuPath::avx512_bf16})
-    if (path <= best_cpu_path()) out.push_back(path);
+  for (int path = 0; path <= static_cast<int>(highest_cpu_path()); ++path)
+    out.push_back(static_cast<CpuPath>(path));
   return out;
 }
 

@@ -14,9 +14,13 @@
 
 namespace drover::test {
 
+// All that this processor can run, the highest first, but for avx512_bf16 where it has amx: a process can use one of the
+// two, that of its first product (core/cpu/onednn.h). With DROVER_TEST_WITHOUT_AMX in the environment it is avx512_bf16.
+std::vector<CpuPath> available_paths();
+
 // A CPU backend, its memory and 64 MiB of scratch.
 struct Machine {
-  explicit Machine(CpuPath path = best_cpu_path(), int threads = 2)
+  explicit Machine(CpuPath path = available_paths().front(), int threads = 2)
       : backend(make_cpu_backend(memory, {.threads = threads, .path = path})),
         scratch_bytes(memory, 64 << 20, MemoryCategory::scratch),
         scratch(scratch_bytes),
@@ -82,7 +86,6 @@ inline double relative_error(const Array& a, const std::vector<double>& b) {
 // What one rounding to this dtype and a short sum in its accumulator may cost.
 double tolerance(DType compute);
 
-std::vector<CpuPath> available_paths();
 // body(machine, compute) for every compute dtype on every path.
 void for_each_case(const std::function<void(Machine&, DType)>& body);
 
