@@ -64,7 +64,7 @@ class Row {
   }
 
   // Seconds of the slowest rank.
-  double run(ThreadPool& pool) const {
+  double span(ThreadPool& pool) const {
     double slowest = 0;
     for (const auto& rank : ranks_) {
       const auto start = std::chrono::steady_clock::now();
@@ -78,13 +78,13 @@ class Row {
 
  private:
   std::vector<Segment> segments_of(std::span<const ContextPiece> pieces, int rank) const {
-    std::vector<Run> runs;
-    append_runs(documents_, pieces, rank, runs);
+    std::vector<TokenSpan> spans;
+    append_spans(documents_, pieces, rank, spans);
     std::vector<Segment> segments;
     std::int64_t at = 0;
-    for (const Run& run : runs) {
-      segments.push_back(segment_of(run, at, 0));
-      at += run.tokens.length;
+    for (const TokenSpan& span : spans) {
+      segments.push_back(segment_of(span, at, 0));
+      at += span.tokens.length;
     }
     return segments;
   }
@@ -99,10 +99,10 @@ void compare(const Documents& documents, int ranks, int rounds) {
   ThreadPool pool(1);
   const Row full({{.source_begin = 0, .length = tokens}}, ranks, default_cpu_path());
   const Row masked(documents, ranks, default_cpu_path());
-  full.run(pool);
-  masked.run(pool);
+  full.span(pool);
+  masked.span(pool);
   std::vector<double> ratios;
-  for (int round = 0; round < rounds; ++round) ratios.push_back(masked.run(pool) / full.run(pool));
+  for (int round = 0; round < rounds; ++round) ratios.push_back(masked.span(pool) / full.span(pool));
   const double pairs = pair_ratio(documents), time = median(ratios);
   std::printf("CP %d  documents %3zu  pair ratio %.3f  time ratio %.3f  %.2f x the pair ratio  bound %.3f\n",
               ranks, documents.size(), pairs, time, time / pairs,

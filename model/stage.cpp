@@ -43,12 +43,13 @@ LlamaStage::LlamaStage(Memory& memory, const StageOptions& options, const StageS
   }
 }
 
-void LlamaStage::begin_step(const Exec& exec, std::span<const Microbatch> microbatches, int weight_runs) {
+void LlamaStage::begin_step(const Exec& exec, std::span<const Microbatch> microbatches,
+                            int weight_stretches) {
   microbatches_ = microbatches;
   const bool adds_to_table = options_.part.first() || (tied() && options_.part.last());
-  if (adds_to_table) groups_.expect_runs(index_.embedding, weight_runs);
-  for (std::int64_t l = 0; l < blocks(); ++l) groups_.expect_runs(block_group(l), weight_runs);
-  if (options_.part.last()) groups_.expect_runs(index_.head, weight_runs);
+  if (adds_to_table) groups_.expect_stretches(index_.embedding, weight_stretches);
+  for (std::int64_t l = 0; l < blocks(); ++l) groups_.expect_stretches(block_group(l), weight_stretches);
+  if (options_.part.last()) groups_.expect_stretches(index_.head, weight_stretches);
   ops::fill(exec, {.out = loss_, .value = 0});
 }
 
@@ -76,10 +77,10 @@ void LlamaStage::end_flight(Flight& f) {
 
 // Whose saved tensors backward reads.
 const LlamaStage::Flight& LlamaStage::saved_of(const Exec& exec, const Flight& f) const {
-  if (exec.faults == nullptr || batch(f).size() == 0) return f;
+  if (exec.planted == nullptr || batch(f).size() == 0) return f;
   for (const Flight& other : flights_)
     if (other.microbatch >= 0 && &other != &f && batch(other).size() == batch(f).size() &&
-        injects(exec.faults, Fault::saved_of_another_microbatch))
+        injects(exec.planted, Bug::saved_of_another_microbatch))
       return other;
   return f;
 }
@@ -108,7 +109,8 @@ BlockWeights LlamaStage::gradients_of(const Exec& exec, std::int64_t block) {
 }
 
 // Every tensor rank looks up its part of the vocabulary; the sum of their rows is the tokens' (others give 0).
-void LlamaStage::embed(const Exec& exec, const Microbatch& batch, const Tensor& out, RunPart part_of_run) {
+void LlamaStage::embed(const Exec& exec, const Microbatch& batch, const Tensor& out,
+                       StretchPart part_of_stretch) {
   Arena::Scope scope(exec.scratch);
   const Tensor table = embedding_view(groups_.layout(index_.embedding), groups_.use(exec, index_.embedding));
   prefetch(exec, group_after(-1));
@@ -119,15 +121,16 @@ void LlamaStage::embed(const Exec& exec, const Microbatch& batch, const Tensor& 
                                 .first_token = table.dims[0] * regions_.tensor.rank()});
   regions_.tensor.scatter_sum(exec, full, out);
   const bool head_follows = tied() && options_.part.last();
-  groups_.release(exec, index_.embedding, RunKind::forward, head_follows ? RunPart::middle : part_of_run);
+  groups_.release(exec, index_.embedding, StretchKind::forward,
+                  head_follows ? StretchPart::middle : part_of_stretch);
 }
 
 // What the first block reads: [S, D] in `kept`.
 Tensor LlamaStage::begin_stream(const Exec& exec, const Microbatch& batch, const Tensor& received,
-                                Arena& kept, RunPart part_of_run) {
+                                Arena& kept, StretchPart part_of_stretch) {
   const Tensor x = take_shard(kept, batch);
   if (options_.part.first()) {
-    embed(exec, batch, x, part_of_run);
+    embed(exec, batch, x, part_of_stretch);
   } else {
     prefetch(exec, group_after(-1));
     ops::copy(exec, {.in = received, .out = x});
@@ -145,14 +148,14 @@ void LlamaStage::end_stream(const Exec& exec, const Residual& stream, const Tens
 
 // Calls verb(norm weight, output table) with the head's weights there.
 template <class Verb>
-void LlamaStage::with_head(const Exec& exec, RunPart part_of_run, Verb verb) {
+void LlamaStage::with_head(const Exec& exec, StretchPart part_of_stretch, Verb verb) {
   const HeadWeights head = head_view(groups_.layout(index_.head), groups_.use(exec, index_.head));
   const Tensor table =
       tied() ? embedding_view(groups_.layout(index_.embedding), groups_.use(exec, index_.embedding))
              : head.head;
   verb(head.norm, table);
-  if (tied()) groups_.release(exec, index_.embedding, RunKind::forward, part_of_run);
-  groups_.release(exec, index_.head, RunKind::forward, part_of_run);
+  if (tied()) groups_.release(exec, index_.embedding, StretchKind::forward, part_of_stretch);
+  groups_.release(exec, index_.head, StretchKind::forward, part_of_stretch);
 }
 
 // The gradient of the output table, to be added to.
@@ -162,56 +165,57 @@ Tensor LlamaStage::table_gradient(const Exec& exec) {
   return head_view(groups_.layout(index_.head), groups_.gradients(exec, index_.head)).head;
 }
 
-void LlamaStage::forward(const Exec& exec, int microbatch, const HandOver& activations, RunPart part_of_run) {
+void LlamaStage::forward(const Exec& exec, int microbatch, const HandOver& activations,
+                         StretchPart part_of_stretch) {
   Arena::Scope scope(exec.scratch);
   Flight& f = begin_flight(microbatch);
   const Microbatch& b = batch(f);
   const Tensor spare = take_shard(exec.scratch, b), delta = take_shard(exec.scratch, b);
-  Residual stream{.x = begin_stream(exec, b, activations.in, *f.saved, part_of_run)};
+  Residual stream{.x = begin_stream(exec, b, activations.in, *f.saved, part_of_stretch)};
   for (std::int64_t l = 0; l < blocks(); ++l) {
     prefetch(exec, group_after(l));
     const BlockWeights weights = weights_of(exec, l);
     f.blocks[static_cast<std::size_t>(l)] =
         block_.forward(exec, weights, sequence(b), stream, *f.saved, spare, delta);
-    groups_.release(exec, block_group(l), RunKind::forward, part_of_run);
+    groups_.release(exec, block_group(l), StretchKind::forward, part_of_stretch);
   }
   if (!options_.part.last()) return end_stream(exec, stream, activations.out);
   f.head = HeadSaved::take(*f.saved, dims_, stream.x.dims[0]);
   if (stream.delta.empty()) f.head.input = stream.x;
-  with_head(exec, part_of_run, [&](const Tensor& norm, const Tensor& table) {
+  with_head(exec, part_of_stretch, [&](const Tensor& norm, const Tensor& table) {
     head_.train(exec, norm, table, b, stream, f.head, table_gradient(exec), loss_);
   });
 }
 
-void LlamaStage::backward_head(const Exec& exec, Flight& f, const Tensor& dx, RunKind run,
-                               RunPart part_of_run) {
+void LlamaStage::backward_head(const Exec& exec, Flight& f, const Tensor& dx, StretchKind stretch,
+                               StretchPart part_of_stretch) {
   const HeadWeights weights = head_view(groups_.layout(index_.head), groups_.use(exec, index_.head));
   head_.backward_input(exec, weights.norm, f.head, dx);
-  groups_.release(exec, index_.head, run, part_of_run);
+  groups_.release(exec, index_.head, stretch, part_of_stretch);
 }
 
-void LlamaStage::weight_gradient_head(const Exec& exec, Flight& f, RunPart part_of_run) {
+void LlamaStage::weight_gradient_head(const Exec& exec, Flight& f, StretchPart part_of_stretch) {
   head_.backward_weight(exec, f.head,
                         head_view(groups_.layout(index_.head), groups_.gradients(exec, index_.head)).norm);
-  gradients_ready(exec, index_.head, part_of_run);
+  gradients_ready(exec, index_.head, part_of_stretch);
   // Where this is the first stage too, it adds to a tied table's gradient at its end.
-  if (tied() && !options_.part.first()) gradients_ready(exec, index_.embedding, part_of_run);
+  if (tied() && !options_.part.first()) gradients_ready(exec, index_.embedding, part_of_stretch);
 }
 
 void LlamaStage::weight_gradient_embedding(const Exec& exec, const Microbatch& batch, const Tensor& dembedded,
-                                           RunPart part_of_run) {
+                                           StretchPart part_of_stretch) {
   Arena::Scope scope(exec.scratch);
   const Tensor full = regions_.tensor.take_full(exec.scratch, dembedded);
   regions_.tensor.gather(exec, dembedded, full);
   const Tensor dtable =
       embedding_view(groups_.layout(index_.embedding), groups_.gradients(exec, index_.embedding));
-  if (tied() && options_.part.last() && injects(exec.faults, Fault::tied_use_overwritten))
+  if (tied() && options_.part.last() && injects(exec.planted, Bug::tied_use_overwritten))
     ops::fill(exec, {.out = dtable, .value = 0});
   ops::embedding_backward(exec, {.tokens = batch.tokens,
                                  .dout = full,
                                  .dtable = dtable,
                                  .first_token = dtable.dims[0] * regions_.tensor.rank()});
-  gradients_ready(exec, index_.embedding, part_of_run);
+  gradients_ready(exec, index_.embedding, part_of_stretch);
 }
 
 // Where the gradient of block `block`'s input goes: to the stage before, or by turns into `ends`.
@@ -219,7 +223,8 @@ Tensor LlamaStage::gradient_room(std::int64_t block, const HandOver& gradients, 
   return block == 0 && !options_.part.first() ? gradients.out : ends[static_cast<std::size_t>(block % 2)];
 }
 
-void LlamaStage::backward(const Exec& exec, int microbatch, const HandOver& hand_over, RunPart part_of_run) {
+void LlamaStage::backward(const Exec& exec, int microbatch, const HandOver& hand_over,
+                          StretchPart part_of_stretch) {
   Arena::Scope scope(exec.scratch);
   Flight& f = flight(microbatch);
   const Microbatch& b = batch(f);
@@ -228,8 +233,8 @@ void LlamaStage::backward(const Exec& exec, int microbatch, const HandOver& hand
   Tensor dy = hand_over.in;
   if (options_.part.last()) {
     dy = gradient_room(blocks(), hand_over, ends);
-    backward_head(exec, f, dy, RunKind::weight_gradient, part_of_run);
-    weight_gradient_head(exec, f, part_of_run);
+    backward_head(exec, f, dy, StretchKind::weight_gradient, part_of_stretch);
+    weight_gradient_head(exec, f, part_of_stretch);
   }
   for (std::int64_t l = blocks() - 1; l >= 0; --l) {
     Arena::Scope block_scope(exec.scratch);
@@ -241,36 +246,36 @@ void LlamaStage::backward(const Exec& exec, int microbatch, const HandOver& hand
     block_.backward(exec, weights, sequence(b), saved,
                     BlockWeightSaved::take(exec.scratch, dims_, regions_.tensor, dy), dx,
                     gradients_of(exec, l));
-    groups_.release(exec, block_group(l), RunKind::weight_gradient, part_of_run);
-    gradients_ready(exec, block_group(l), part_of_run);
+    groups_.release(exec, block_group(l), StretchKind::weight_gradient, part_of_stretch);
+    gradients_ready(exec, block_group(l), part_of_stretch);
     dy = dx;
   }
-  if (options_.part.first()) weight_gradient_embedding(exec, b, dy, part_of_run);
+  if (options_.part.first()) weight_gradient_embedding(exec, b, dy, part_of_stretch);
   end_flight(f);
 }
 
 // The gradient that enters this stage, where weight gradients will find it.
 Tensor LlamaStage::begin_gradient(const Exec& exec, Flight& f, const HandOver& hand_over,
-                                  RunPart part_of_run) {
+                                  StretchPart part_of_stretch) {
   if (options_.part.last() && blocks() == 0 && !options_.part.first()) {
-    backward_head(exec, f, hand_over.out, RunKind::input_gradient, part_of_run);
+    backward_head(exec, f, hand_over.out, StretchKind::input_gradient, part_of_stretch);
     return hand_over.out;
   }
   const Tensor dy = take_shard(*f.weight, batch(f));
   if (options_.part.last())
-    backward_head(exec, f, dy, RunKind::input_gradient, part_of_run);
+    backward_head(exec, f, dy, StretchKind::input_gradient, part_of_stretch);
   else
     ops::copy(exec, {.in = hand_over.in, .out = dy});
   return dy;
 }
 
 void LlamaStage::backward_input(const Exec& exec, int microbatch, const HandOver& hand_over,
-                                RunPart part_of_run) {
+                                StretchPart part_of_stretch) {
   Flight& f = flight(microbatch);
   const Microbatch& b = batch(f);
   f.weight = weight_slots_.acquire();
   prefetch(exec, group_before(blocks()));
-  Tensor dy = begin_gradient(exec, f, hand_over, part_of_run);
+  Tensor dy = begin_gradient(exec, f, hand_over, part_of_stretch);
   for (std::int64_t l = blocks() - 1; l >= 0; --l) {
     Arena::Scope block_scope(exec.scratch);
     prefetch(exec, group_before(l));
@@ -281,33 +286,33 @@ void LlamaStage::backward_input(const Exec& exec, int microbatch, const HandOver
     gradients = BlockWeightSaved::take(*f.weight, dims_, regions_.tensor, dy);
     dy = l == 0 && !options_.part.first() ? hand_over.out : take_shard(*f.weight, b);
     block_.backward_input(exec, weights, sequence(b), saved, gradients, dy);
-    groups_.release(exec, block_group(l), RunKind::input_gradient, part_of_run);
+    groups_.release(exec, block_group(l), StretchKind::input_gradient, part_of_stretch);
   }
   f.dembedded = dy;
 }
 
 // What weight gradients of a block read. Weights are used only where some of it is computed again.
 BlockSaved LlamaStage::restore_for_weights(const Exec& exec, const Flight& f, std::int64_t block,
-                                           RunPart part_of_run) {
+                                           StretchPart part_of_stretch) {
   const BlockSaved& kept = f.blocks[static_cast<std::size_t>(block)];
   if (!block_.restores()) return kept;
   prefetch(exec, group_before(block));
   const BlockSaved saved = block_.restore(exec, weights_of(exec, block), sequence(batch(f)), kept);
-  groups_.release(exec, block_group(block), RunKind::weight_gradient, part_of_run);
+  groups_.release(exec, block_group(block), StretchKind::weight_gradient, part_of_stretch);
   return saved;
 }
 
-void LlamaStage::backward_weight(const Exec& exec, int microbatch, RunPart part_of_run) {
+void LlamaStage::backward_weight(const Exec& exec, int microbatch, StretchPart part_of_stretch) {
   Flight& f = flight(microbatch);
-  if (options_.part.last()) weight_gradient_head(exec, f, part_of_run);
+  if (options_.part.last()) weight_gradient_head(exec, f, part_of_stretch);
   for (std::int64_t l = blocks() - 1; l >= 0; --l) {
     Arena::Scope block_scope(exec.scratch);
-    const BlockSaved saved = restore_for_weights(exec, f, l, part_of_run);
+    const BlockSaved saved = restore_for_weights(exec, f, l, part_of_stretch);
     block_.backward_weight(exec, saved, f.gradients[static_cast<std::size_t>(l)], gradients_of(exec, l));
-    gradients_ready(exec, block_group(l), part_of_run);
+    gradients_ready(exec, block_group(l), part_of_stretch);
   }
-  if (options_.part.first()) weight_gradient_embedding(exec, batch(f), f.dembedded, part_of_run);
-  if (part_of_run == RunPart::last) groups_.end_run(exec, RunKind::weight_gradient);
+  if (options_.part.first()) weight_gradient_embedding(exec, batch(f), f.dembedded, part_of_stretch);
+  if (part_of_stretch == StretchPart::last) groups_.end_stretch(exec, StretchKind::weight_gradient);
   end_flight(f);
 }
 
@@ -317,13 +322,13 @@ void LlamaStage::infer(const Exec& exec, const Microbatch& batch, const Tensor& 
   Arena::Scope scope(exec.scratch);
   Arena* kept = saved_slots_.acquire();
   const Tensor spare = take_shard(exec.scratch, batch), delta = take_shard(exec.scratch, batch);
-  Residual stream{.x = begin_stream(exec, batch, received, *kept, RunPart::last)};
+  Residual stream{.x = begin_stream(exec, batch, received, *kept, StretchPart::last)};
   for (std::int64_t l = 0; l < blocks(); ++l) {
     Arena::Scope block_scope(*kept);
     prefetch(exec, group_after(l));
     const BlockWeights weights = weights_of(exec, l);
     inference_block_.forward(exec, weights, sequence(batch), stream, *kept, spare, delta);
-    groups_.release(exec, block_group(l), RunKind::forward, RunPart::last);
+    groups_.release(exec, block_group(l), StretchKind::forward, StretchPart::last);
   }
   verb(stream);
   saved_slots_.release(kept);
@@ -332,7 +337,7 @@ void LlamaStage::infer(const Exec& exec, const Microbatch& batch, const Tensor& 
 void LlamaStage::evaluate(const Exec& exec, const Microbatch& batch, const HandOver& activations) {
   infer(exec, batch, activations.in, [&](const Residual& stream) {
     if (!options_.part.last()) return end_stream(exec, stream, activations.out);
-    with_head(exec, RunPart::last, [&](const Tensor& norm, const Tensor& table) {
+    with_head(exec, StretchPart::last, [&](const Tensor& norm, const Tensor& table) {
       head_.evaluate(exec, norm, table, batch, stream, loss_);
     });
   });
@@ -341,7 +346,7 @@ void LlamaStage::evaluate(const Exec& exec, const Microbatch& batch, const HandO
 void LlamaStage::logits(const Exec& exec, const Microbatch& batch, std::int64_t begin, const Tensor& logits) {
   DROVER_CHECK(options_.part.stages == 1 && regions_.tensor.size() == 1, "logits of a part of the model");
   infer(exec, batch, {}, [&](const Residual& stream) {
-    with_head(exec, RunPart::last, [&](const Tensor& norm, const Tensor& table) {
+    with_head(exec, StretchPart::last, [&](const Tensor& norm, const Tensor& table) {
       head_.logits(exec, norm, table, stream, begin, logits);
     });
   });
@@ -377,13 +382,13 @@ void run_shapes(const Exec& exec, const MeasureStage& measure, ParameterGroups& 
   groups.begin_step(exec);
   stage.begin_step(exec, {&batch, 1}, (measure.fused ? 1 : 0) + (splits ? 1 : 0));
   if (measure.fused) {
-    stage.forward(exec, 0, hand_over, RunPart::last);
-    stage.backward(exec, 0, hand_over, RunPart::last);
+    stage.forward(exec, 0, hand_over, StretchPart::last);
+    stage.backward(exec, 0, hand_over, StretchPart::last);
   }
   if (splits) {
-    stage.forward(exec, 0, hand_over, RunPart::last);
-    stage.backward_input(exec, 0, hand_over, RunPart::last);
-    stage.backward_weight(exec, 0, RunPart::last);
+    stage.forward(exec, 0, hand_over, StretchPart::last);
+    stage.backward_input(exec, 0, hand_over, StretchPart::last);
+    stage.backward_weight(exec, 0, StretchPart::last);
   }
   groups.finish_gradients(exec);
   stage.evaluate(exec, batch, hand_over);

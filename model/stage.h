@@ -1,4 +1,4 @@
-// A run of blocks, with the embedding before the first and the head behind the last stage's. Implements the
+// Consecutive blocks, with the embedding before the first and the head behind the last stage's. Implements the
 // pipeline's Stage and makes parameter groups' communication visible: where gathers start, where compute
 // waits, where memory becomes free.
 //
@@ -43,17 +43,19 @@ class LlamaStage final : public Stage {
   LlamaStage(Memory& memory, const StageOptions& options, const StageSizes& sizes,
              std::span<const int> group_numbers, ParameterGroups& groups, Regions& regions);
 
-  // The batch (borrowed) that microbatch numbers refer to from now on, and how many runs of weight gradients it makes
-  // (weight_runs, 0 without backward); the loss starts from zero. After ParameterGroups::begin_step.
-  void begin_step(const Exec& exec, std::span<const Microbatch> microbatches, int weight_runs);
+  // The batch (borrowed) that microbatch numbers refer to from now on, and how many stretches of weight gradients it
+  // makes (weight_stretches, 0 without backward); the loss starts from zero. After ParameterGroups::begin_step.
+  void begin_step(const Exec& exec, std::span<const Microbatch> microbatches, int weight_stretches);
   std::int64_t hand_over_tokens(int microbatch) const override {
     return regions_.tensor.shard_tokens(microbatches_[static_cast<std::size_t>(microbatch)].size());
   }
-  void forward(const Exec& exec, int microbatch, const HandOver& activations, RunPart part_of_run) override;
-  void backward(const Exec& exec, int microbatch, const HandOver& gradients, RunPart part_of_run) override;
+  void forward(const Exec& exec, int microbatch, const HandOver& activations,
+               StretchPart part_of_stretch) override;
+  void backward(const Exec& exec, int microbatch, const HandOver& gradients,
+                StretchPart part_of_stretch) override;
   void backward_input(const Exec& exec, int microbatch, const HandOver& gradients,
-                      RunPart part_of_run) override;
-  void backward_weight(const Exec& exec, int microbatch, RunPart part_of_run) override;
+                      StretchPart part_of_stretch) override;
+  void backward_weight(const Exec& exec, int microbatch, StretchPart part_of_stretch) override;
 
   const StagePart& part() const { return options_.part; }
   // [1] float64: the summed token loss of the microbatches computed since begin_step (or evaluated since); 0 on a
@@ -114,25 +116,26 @@ class LlamaStage final : public Stage {
   Tensor take_shard(Arena& arena, const Microbatch& batch) const;
 
   Tensor begin_stream(const Exec&, const Microbatch&, const Tensor& received, Arena& kept,
-                      RunPart part_of_run);
-  void embed(const Exec&, const Microbatch&, const Tensor& out, RunPart part_of_run);
+                      StretchPart part_of_stretch);
+  void embed(const Exec&, const Microbatch&, const Tensor& out, StretchPart part_of_stretch);
   Tensor table_gradient(const Exec&);
   void end_stream(const Exec&, const Residual& stream, const Tensor& out) const;
   using Ends = std::array<Tensor, 2>;  // [S, D] each
   Tensor gradient_room(std::int64_t block, const HandOver& gradients, const Ends& ends) const;
-  Tensor begin_gradient(const Exec&, Flight&, const HandOver& gradients, RunPart part_of_run);
-  void backward_head(const Exec&, Flight&, const Tensor& dx, RunKind run, RunPart part_of_run);
-  void weight_gradient_head(const Exec&, Flight&, RunPart part_of_run);
+  Tensor begin_gradient(const Exec&, Flight&, const HandOver& gradients, StretchPart part_of_stretch);
+  void backward_head(const Exec&, Flight&, const Tensor& dx, StretchKind stretch,
+                     StretchPart part_of_stretch);
+  void weight_gradient_head(const Exec&, Flight&, StretchPart part_of_stretch);
   void weight_gradient_embedding(const Exec&, const Microbatch&, const Tensor& dembedded,
-                                 RunPart part_of_run);
-  void gradients_ready(const Exec& exec, int group, RunPart part_of_run) {
-    if (part_of_run == RunPart::last) groups_.gradients_ready(exec, group);
+                                 StretchPart part_of_stretch);
+  void gradients_ready(const Exec& exec, int group, StretchPart part_of_stretch) {
+    if (part_of_stretch == StretchPart::last) groups_.gradients_ready(exec, group);
   }
   BlockWeights weights_of(const Exec&, std::int64_t block);
   BlockWeights gradients_of(const Exec&, std::int64_t block);
-  BlockSaved restore_for_weights(const Exec&, const Flight&, std::int64_t block, RunPart part_of_run);
+  BlockSaved restore_for_weights(const Exec&, const Flight&, std::int64_t block, StretchPart part_of_stretch);
   template <class Verb>
-  void with_head(const Exec&, RunPart part_of_run, Verb verb);
+  void with_head(const Exec&, StretchPart part_of_stretch, Verb verb);
   // Forward through the blocks, keeping nothing; then verb(the stream behind the last).
   template <class Verb>
   void infer(const Exec&, const Microbatch&, const Tensor& received, Verb verb);

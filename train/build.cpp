@@ -37,9 +37,9 @@ StageOptions stage_options(const Training& t, const StagePart& part, std::int64_
           .max_positions = longest_sequence(config)};
 }
 
-LoaderOptions loader_options(const Training& t, FaultInjection* faults) {
+LoaderOptions loader_options(const Training& t, PlantedBug* planted) {
   LoaderOptions options = loader_options(t.config, t.mesh, t.at);
-  options.faults = faults;
+  options.planted = planted;
   for (const auto& source : t.sources) options.sources.push_back(source.get());
   return options;
 }
@@ -139,7 +139,7 @@ std::unique_ptr<Training> start(const Config& config, const Platform& platform, 
 struct PipelineNeeds {
   std::vector<SlotCount> slots;  // by chunk
   bool fused = false;            // some backward is not split
-  std::int64_t groups_per_run = 1;
+  std::int64_t groups_per_stretch = 1;
   std::int64_t gathered_at_once = 0;  // blocks
   int buffers = 0;
 };
@@ -150,18 +150,18 @@ WeightUse weight_use(const Training& t) {
   return use;
 }
 
-// Where a run is longer than one microbatch, all blocks of a stage hold gradients during it.
+// Where a stretch is longer than one microbatch, all blocks of a stage hold gradients during it.
 void add_needs(const PipelineSchedule& schedule, const Training& t, PipelineNeeds& needs) {
   const Timeline& timeline = schedule.timelines[static_cast<std::size_t>(t.at.pipeline)];
   for (std::size_t chunk = 0; chunk < t.parts.size(); ++chunk) {
     const SlotCount count = count_slots(timeline, static_cast<int>(chunk));
     SlotCount& most = needs.slots[chunk];
     most = {.saved = std::max(most.saved, count.saved), .weight = std::max(most.weight, count.weight)};
-    if (longest_run(timeline, schedule.run_length) > 1)
-      needs.groups_per_run = std::max(needs.groups_per_run, t.parts[chunk].blocks());
+    if (longest_stretch(timeline, schedule.stretch) > 1)
+      needs.groups_per_stretch = std::max(needs.groups_per_stretch, t.parts[chunk].blocks());
   }
   needs.gathered_at_once =
-      std::max(needs.gathered_at_once, most_gathered(timeline, schedule.run_length, weight_use(t)));
+      std::max(needs.gathered_at_once, most_gathered(timeline, schedule.stretch, weight_use(t)));
   for (const Action& action : timeline) needs.fused |= action.kind == ActionKind::backward;
 }
 
@@ -178,9 +178,9 @@ StepProgram step_program(const PipelineSchedule& schedule, int rank) {
   const Timeline& timeline = schedule.timelines[static_cast<std::size_t>(rank)];
   StepProgram program{.microbatches = schedule.microbatches,
                       .steps = program_of(schedule, rank),
-                      .run_ends = run_ends(timeline, schedule.run_length)};
+                      .stretch_ends = stretch_ends(timeline, schedule.stretch)};
   for (int chunk = 0; chunk < schedule.placement.chunks(); ++chunk)
-    program.weight_runs.push_back(weight_runs(timeline, schedule.run_length, chunk));
+    program.weight_stretches.push_back(weight_stretches(timeline, schedule.stretch, chunk));
   return program;
 }
 
@@ -201,7 +201,7 @@ void add_groups(Training& t, const Platform& platform, const PipelineNeeds& need
                                                        .shards = t.mesh.group_shards()}),
                              .compute = dtype_named(t.config.train.dtype),
                              .zero = zero_numbered(t.config.parallel.zero),
-                             .groups_per_run = needs.groups_per_run,
+                             .groups_per_stretch = needs.groups_per_stretch,
                              .gathered_at_once = needs.gathered_at_once});
   const bool shares = t.config.model.tie_word_embeddings && t.connections.tied->size() > 1;
   t.shared_gradients =
@@ -302,7 +302,7 @@ std::unique_ptr<Training> build_training(const Config& config, const Platform& p
   auto t = start(config, platform, schedules.front().placement);
   t->sources = open_sources(config, platform.files);
   t->holdout_source = open_holdout(config, platform.files, t->sources);
-  t->loader = std::make_unique<Loader>(platform.host, loader_options(*t, platform.faults));
+  t->loader = std::make_unique<Loader>(platform.host, loader_options(*t, platform.planted));
   t->holdout = make_holdout(*t, platform.host);
   add_model(*t, platform, schedules,
             {.tokens = t->loader->max_microbatch_tokens(), .sizes = t->loader->microbatch_sizes()});

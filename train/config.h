@@ -50,7 +50,7 @@ struct ParallelConfig {
   std::int64_t zero = 2;
   std::string schedule = "1f1b";
   std::int64_t virtual_stages = 1;
-  std::optional<std::int64_t> run_length;
+  std::optional<std::int64_t> stretch;
   std::string stage_layers = "balanced";
   std::string schedule_file;
   std::string context_pieces = "auto";

@@ -21,10 +21,11 @@ class EvaluatedStage final : public Stage {
   std::int64_t targets() const { return targets_; }
 
   std::int64_t hand_over_tokens(int microbatch) const override;
-  void forward(const Exec& exec, int microbatch, const HandOver& activations, RunPart part_of_run) override;
-  void backward_input(const Exec&, int, const HandOver&, RunPart) override { refuse(); }
-  void backward_weight(const Exec&, int, RunPart) override { refuse(); }
-  void backward(const Exec&, int, const HandOver&, RunPart) override { refuse(); }
+  void forward(const Exec& exec, int microbatch, const HandOver& activations,
+               StretchPart part_of_stretch) override;
+  void backward_input(const Exec&, int, const HandOver&, StretchPart) override { refuse(); }
+  void backward_weight(const Exec&, int, StretchPart) override { refuse(); }
+  void backward(const Exec&, int, const HandOver&, StretchPart) override { refuse(); }
 
  private:
   [[noreturn]] static void refuse();

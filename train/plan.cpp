@@ -159,7 +159,7 @@ ScheduleOptions schedule_options(const ParallelConfig& parallel) {
                           .ranks = static_cast<int>(parallel.pipeline),
                           .chunks = static_cast<int>(parallel.virtual_stages),
                           .csv_path = parallel.schedule_file};
-  if (parallel.run_length) options.run_length = static_cast<int>(*parallel.run_length);
+  if (parallel.stretch) options.stretch = static_cast<int>(*parallel.stretch);
   return options;
 }
 

@@ -87,25 +87,26 @@ Connections traced(Connections connections, Trace& trace) {
 }
 
 void TracedStage::forward(const Exec& exec, int microbatch, const HandOver& activations,
-                          RunPart part_of_run) {
+                          StretchPart part_of_stretch) {
   const Scope scope(trace_, action("forward", microbatch));
-  real_.forward(exec, microbatch, activations, part_of_run);
+  real_.forward(exec, microbatch, activations, part_of_stretch);
 }
 
 void TracedStage::backward_input(const Exec& exec, int microbatch, const HandOver& gradients,
-                                 RunPart part_of_run) {
+                                 StretchPart part_of_stretch) {
   const Scope scope(trace_, action("backward input", microbatch));
-  real_.backward_input(exec, microbatch, gradients, part_of_run);
+  real_.backward_input(exec, microbatch, gradients, part_of_stretch);
 }
 
-void TracedStage::backward_weight(const Exec& exec, int microbatch, RunPart part_of_run) {
+void TracedStage::backward_weight(const Exec& exec, int microbatch, StretchPart part_of_stretch) {
   const Scope scope(trace_, action("backward weight", microbatch));
-  real_.backward_weight(exec, microbatch, part_of_run);
+  real_.backward_weight(exec, microbatch, part_of_stretch);
 }
 
-void TracedStage::backward(const Exec& exec, int microbatch, const HandOver& gradients, RunPart part_of_run) {
+void TracedStage::backward(const Exec& exec, int microbatch, const HandOver& gradients,
+                           StretchPart part_of_stretch) {
   const Scope scope(trace_, action("backward", microbatch));
-  real_.backward(exec, microbatch, gradients, part_of_run);
+  real_.backward(exec, microbatch, gradients, part_of_stretch);
 }
 
 }  // namespace drover

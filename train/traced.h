@@ -29,11 +29,13 @@ class TracedStage final : public Stage {
   TracedStage(Stage& real, Trace& trace) : real_(real), trace_(trace) {}
 
   std::int64_t hand_over_tokens(int microbatch) const override { return real_.hand_over_tokens(microbatch); }
-  void forward(const Exec& exec, int microbatch, const HandOver& activations, RunPart part_of_run) override;
+  void forward(const Exec& exec, int microbatch, const HandOver& activations,
+               StretchPart part_of_stretch) override;
   void backward_input(const Exec& exec, int microbatch, const HandOver& gradients,
-                      RunPart part_of_run) override;
-  void backward_weight(const Exec& exec, int microbatch, RunPart part_of_run) override;
-  void backward(const Exec& exec, int microbatch, const HandOver& gradients, RunPart part_of_run) override;
+                      StretchPart part_of_stretch) override;
+  void backward_weight(const Exec& exec, int microbatch, StretchPart part_of_stretch) override;
+  void backward(const Exec& exec, int microbatch, const HandOver& gradients,
+                StretchPart part_of_stretch) override;
 
  private:
   Stage& real_;

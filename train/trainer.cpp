@@ -29,8 +29,8 @@ void Trainer::run_microbatches(const StepBatch& batch) {
   DROVER_CHECK(program != t_.programs.end(), "no program for ", batch.microbatches.size(), " microbatches");
   t_.groups->begin_step(exec_);
   for (std::size_t chunk = 0; chunk < t_.stages.size(); ++chunk)
-    t_.stages[chunk]->begin_step(exec_, batch.microbatches, program->weight_runs[chunk]);
-  t_.pipeline->run(exec_, program->steps, program->run_ends, t_.driven);
+    t_.stages[chunk]->begin_step(exec_, batch.microbatches, program->weight_stretches[chunk]);
+  t_.pipeline->run(exec_, program->steps, program->stretch_ends, t_.driven);
   t_.groups->finish_gradients(exec_);
   t_.shared_gradients->sum(exec_);
 }
@@ -49,7 +49,7 @@ Trainer::Sums Trainer::reduce_sums(const StepWishes& wishes) {
   mine[0] = mine[1] = 0;
   mine[2] = wishes.stop ? 1 : 0;
   mine[3] = wishes.save ? 1 : 0;
-  if (t_.at.replicate == 0 || injects(exec_.faults, Fault::norm_counts_replicas))
+  if (t_.at.replicate == 0 || injects(exec_.planted, Bug::norm_counts_replicas))
     add_gradient_squares(exec_, t_.table, *t_.groups, t_.at.tensor, numbers.slice(0, 0, 1));
   add_loss_here(numbers.slice(0, 1, 2));
   const double* sums = sum_over_world(numbers);
@@ -66,7 +66,7 @@ StepReport Trainer::step(const StepWishes& wishes) {
   const Sums sums = reduce_sums(wishes);
 
   const int token_ranks = t_.mesh.group_shards() * t_.mesh.size(Axis::replicate);
-  const std::int64_t targets = token_ranks > 1 && injects(exec_.faults, Fault::loss_normalised_per_rank)
+  const std::int64_t targets = token_ranks > 1 && injects(exec_.planted, Bug::loss_normalised_per_rank)
                                    ? batch.valid_targets * token_ranks
                                    : *counted.as<std::int64_t>();
   const GradientScale scale = gradient_scale(sums.squares, targets, t_.config.optimizer.clip_norm);
@@ -101,7 +101,7 @@ std::optional<double> Trainer::evaluate(FunctionRef<bool()> stop) {
   const StepProgram& turn = t_.evaluation;
   for (std::int64_t first = 0; first < t_.holdout->microbatches(); first += turn.microbatches) {
     for (const auto& stage : t_.evaluated_stages) stage->begin(first);
-    t_.pipeline->run(exec_, turn.steps, turn.run_ends, t_.evaluated);
+    t_.pipeline->run(exec_, turn.steps, turn.stretch_ends, t_.evaluated);
     if (counts_tokens()) targets += static_cast<double>(t_.evaluated_stages.front()->targets());
     mine[2] = stop() ? 1 : 0;
     if (sum_over_world(numbers.slice(0, 2, 3))[0] > 0) return std::nullopt;

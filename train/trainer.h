@@ -35,7 +35,7 @@ class Trainer {
   Trainer(Training& training, const Platform& platform)
       : t_(training),
         platform_(platform),
-        exec_{.backend = platform.backend, .scratch = training.scratch, .faults = platform.faults} {}
+        exec_{.backend = platform.backend, .scratch = training.scratch, .planted = platform.planted} {}
 
   // Trains one step.
   // Throws Error{diverged} on every rank when loss or gradient norm is not finite; the weights are then those

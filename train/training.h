@@ -25,17 +25,17 @@ struct Platform {
   Backend& backend;
   Memory& host;
   FileSystem& files;
-  SentBytes* sent = nullptr;         // where traffic is counted; null: it is not
-  FaultInjection* faults = nullptr;  // core/watch/planted_bug.h; null: none is planted
-  Trace* trace = nullptr;            // where operations between ranks and stages are watched; null: nowhere
+  SentBytes* sent = nullptr;      // where traffic is counted; null: it is not
+  PlantedBug* planted = nullptr;  // core/watch/planted_bug.h; null: none is planted
+  Trace* trace = nullptr;         // where operations between ranks and stages are watched; null: nowhere
 };
 
 // What this rank's pipeline does with so many microbatches.
 struct StepProgram {
   std::int64_t microbatches = 0;
   PipelineProgram steps;
-  std::vector<std::uint8_t> run_ends;  // by compute step
-  std::vector<int> weight_runs;        // by chunk
+  std::vector<std::uint8_t> stretch_ends;  // by compute step
+  std::vector<int> weight_stretches;       // by chunk
 };
 
 // Members are in order of construction; later ones refer to earlier ones.

@@ -9,7 +9,7 @@ std::string_view name_of(VerifyOutcome outcome) {
   return kNames[static_cast<std::size_t>(outcome)];
 }
 
-bool VerifyRow::catches_fault() const {
+bool VerifyRow::catches_bug() const {
   return outcome == VerifyOutcome::failed &&
          std::any_of(breaches.begin(), breaches.end(), [](const Breach& b) { return !b.parameter.empty(); });
 }
@@ -36,21 +36,21 @@ void Verifier::judge(VerifyRow& row, VerifyRun run) const {
   row.breaches = breaches(run.record, *row.differences, tolerance_);
   row.cost = run.cost;
   row.weight_hash = std::move(run.weight_hash);
-  row.outcome = options_.fault && run.fault_lines == 0 ? VerifyOutcome::not_exercised
+  row.outcome = options_.bug && run.planted_lines == 0 ? VerifyOutcome::not_exercised
                 : row.breaches.empty()                 ? VerifyOutcome::passed
                                                        : VerifyOutcome::failed;
 }
 
 VerifyRow Verifier::verify(const VerifyLayout& layout) const {
   VerifyRow row{.layout = layout};
-  std::optional<FaultInjection> faults;
-  if (options_.fault) faults.emplace(*options_.fault);
+  std::optional<PlantedBug> planted;
+  if (options_.bug) planted.emplace(*options_.bug);
   const auto start = std::chrono::steady_clock::now();
   try {
     const Config config = with_layout(config_, layout);
     const int ranks = mesh_of(config, layout.ranks()).ranks();  // refused before a rank is started
     auto run =
-        runner_(ranks, {.config = config, .steps = options_.steps, .faults = faults ? &*faults : nullptr});
+        runner_(ranks, {.config = config, .steps = options_.steps, .planted = planted ? &*planted : nullptr});
     if (run) judge(row, std::move(*run));
   } catch (const std::exception& thrown) {
     const auto* const error = dynamic_cast<const Error*>(&thrown);
@@ -76,7 +76,7 @@ VerifyCount count(std::span<const VerifyRow> rows) {
       ++count.refused;
     else
       ++count.failed;
-    count.caught += row.catches_fault();
+    count.caught += row.catches_bug();
   }
   return count;
 }

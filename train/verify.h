@@ -14,7 +14,7 @@ enum class VerifyOutcome : std::uint8_t {
   passed,
   failed,         // a tolerance broke, ranks' copies differ, or the run threw
   refused,        // Error{usage}: this configuration and layout do not go together
-  not_exercised,  // the planted fault's line did not run
+  not_exercised,  // the planted bug's line did not run
 };
 std::string_view name_of(VerifyOutcome outcome);
 
@@ -28,8 +28,8 @@ struct VerifyRow {
   std::string weight_hash;
   double seconds = 0;
 
-  // A planted fault must not only fail the run: a parameter must be named.
-  bool catches_fault() const;
+  // A planted bug must not only fail the run: a parameter must be named.
+  bool catches_bug() const;
 };
 
 // Runs a configuration on so many ranks: threads, or processes, of which one gets what comes back.
@@ -37,7 +37,7 @@ using VerifyRunner = std::function<std::optional<VerifyRun>(int ranks, const Ver
 
 struct VerifyOptions {
   int steps = 3;
-  std::optional<Fault> fault;  // planted in every run but the one process's
+  std::optional<Bug> bug;  // planted in every run but the one process's
   // Whether the ranks can go on after one threw something other than Error{usage}; then it is a failed row.
   bool survives_throw = true;
 };
@@ -65,12 +65,12 @@ class Verifier {
 };
 
 struct VerifyCount {
-  int passed = 0, failed = 0, refused = 0;  // failed: with those whose fault was not exercised
-  int caught = 0;                           // failed rows that catch the planted fault
+  int passed = 0, failed = 0, refused = 0;  // failed: with those whose bug was not exercised
+  int caught = 0;                           // failed rows that catch the planted bug
 };
 VerifyCount count(std::span<const VerifyRow> rows);
 
-// done: something passed and nothing failed; with a planted fault, every layout that was not refused caught it.
+// done: something passed and nothing failed; with a planted bug, every layout that was not refused caught it.
 // usage: the subject is trivial, or every layout was refused. internal: anything else.
 Exit exit_of(const VerifyCount& count, bool trivial, bool planted);
 

@@ -63,7 +63,7 @@ bool take_setting(std::string_view part, VerifyLayout& layout) {
     return true;
   }
   for (auto [word, value] :
-       {std::pair{"zero", &layout.zero}, {"v", &layout.virtual_stages}, {"n", &layout.run_length}}) {
+       {std::pair{"zero", &layout.zero}, {"v", &layout.virtual_stages}, {"n", &layout.stretch}}) {
     const std::optional<int> number = number_behind(word, part);
     if (!number) continue;
     *value = number;
@@ -123,7 +123,7 @@ std::string describe(const VerifyLayout& layout) {
   if (!layout.schedule.empty()) text += cat(":", layout.schedule);
   if (layout.zero) text += cat(":zero", *layout.zero);
   if (layout.virtual_stages) text += cat(":v", *layout.virtual_stages);
-  if (layout.run_length) text += cat(":n", *layout.run_length);
+  if (layout.stretch) text += cat(":n", *layout.stretch);
   return text;
 }
 
@@ -156,7 +156,7 @@ Config with_layout(Config config, const VerifyLayout& layout) {
   p.schedule = layout.schedule.empty() ? "1f1b" : layout.schedule;
   p.zero = layout.zero.value_or(static_cast<int>(p.zero));
   p.virtual_stages = layout.virtual_stages.value_or(default_chunks(schedule_named(p.schedule)));
-  p.run_length = layout.run_length;
+  p.stretch = layout.stretch;
   p.schedule_file.clear();
   return config;
 }

@@ -21,7 +21,7 @@ namespace drover {
 struct VerifyLayout {
   AxisValues axes{.tensor = 1, .context = 1, .pipeline = 1, .shard = 1, .replicate = 1};
   std::string schedule;  // of parallel.schedule; empty: 1f1b
-  std::optional<int> zero, virtual_stages, run_length;
+  std::optional<int> zero, virtual_stages, stretch;
 
   int ranks() const { return Mesh(axes).ranks(); }
   bool operator==(const VerifyLayout&) const = default;

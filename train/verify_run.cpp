@@ -24,7 +24,7 @@ class Recorder {
                   .host = memory_,
                   .files = files,
                   .sent = &sent_,
-                  .faults = work.faults},
+                  .planted = work.planted},
         training_(build_training(work.config, platform_)),
         trainer_(*training_, platform_) {}
 
@@ -198,7 +198,7 @@ VerifyRun record_local_run(int ranks, FileSystem& files, const VerifyWork& work)
                     if (world.rank() == 0) run = std::move(mine);
                   },
                   {.deadline = kVerifyDeadline});
-  if (work.faults != nullptr) run.fault_lines = work.faults->times_run();
+  if (work.planted != nullptr) run.planted_lines = work.planted->times_run();
   return run;
 }
 
@@ -211,8 +211,8 @@ std::optional<VerifyRun> record_run_of_processes(const VerifyProcesses& processe
   const auto memory = processes.make_memory();
   Recorder recorder(*first, processes.files, *memory, work);
   VerifyRun run = recorder.run();
-  run.fault_lines =
-      recorder.over_ranks(work.faults != nullptr ? work.faults->times_run() : 0, Reduction::sum);
+  run.planted_lines =
+      recorder.over_ranks(work.planted != nullptr ? work.planted->times_run() : 0, Reduction::sum);
   return first->rank() == 0 ? std::optional(std::move(run)) : std::nullopt;
 }
 

@@ -17,14 +17,14 @@ struct VerifyCost {
 struct VerifyRun {
   RunRecord record;
   VerifyCost cost;
-  std::string weight_hash;       // docs/checkpoint_format.md
-  std::int64_t fault_lines = 0;  // how often the planted fault's line ran, on all ranks
+  std::string weight_hash;         // docs/checkpoint_format.md
+  std::int64_t planted_lines = 0;  // how often the planted bug's line ran, on all ranks
 };
 
 struct VerifyWork {
   Config config;
-  int steps = 3;                     // the first so many of the configuration's
-  FaultInjection* faults = nullptr;  // shared by the ranks of this process
+  int steps = 3;                  // the first so many of the configuration's
+  PlantedBug* planted = nullptr;  // shared by the ranks of this process
 };
 
 // What is thrown while a rank's training is built is thrown on as it is, Error{usage} for what is no layout of this

@@ -35,10 +35,11 @@ std::uint64_t squares_below(std::uint64_t n) {
   return product(factors[0], factors[1], factors[2]);
 }
 
-struct Range {
+// Of the numbers in a range: how many they are, their sum and the sum of their squares.
+struct PowerSums {
   std::uint64_t count, sum, squares;
 };
-Range range(std::int64_t begin, std::int64_t extent) {
+PowerSums power_sums(std::int64_t begin, std::int64_t extent) {
   const auto from = static_cast<std::uint64_t>(begin), to = from + static_cast<std::uint64_t>(extent);
   return {to - from, difference(sum_below(to), sum_below(from)),
           difference(squares_below(to), squares_below(from))};
@@ -48,7 +49,8 @@ Range range(std::int64_t begin, std::int64_t extent) {
 
 // The index of (row, column) is row * C + column, so both sums separate into sums over rows and columns.
 void Coverage::add(const Box& box, std::int64_t tensor_columns) {
-  const Range rows = range(box.offset[0], box.extent[0]), columns = range(box.offset[1], box.extent[1]);
+  const PowerSums rows = power_sums(box.offset[0], box.extent[0]),
+                  columns = power_sums(box.offset[1], box.extent[1]);
   const auto width = static_cast<std::uint64_t>(tensor_columns);
   Coverage more;
   more.sums_[0] = product(rows.count, columns.count);

@@ -30,7 +30,7 @@ StoredType stored_type(DType dtype) {
   return StoredType::uint8;
 }
 
-// A run of bytes of the file to be; what lies between is zeros.
+// Consecutive bytes of the file to be; what lies between is zeros.
 struct Content {
   std::int64_t offset = 0, size = 0;
   std::span<const std::byte> bytes;
@@ -140,7 +140,7 @@ class ShardLayout {
 std::vector<Content> contents_of(const Hdf5Plan& plan, const ShardContents& contents,
                                  std::span<const std::size_t> entries) {
   std::vector<Content> all;
-  for (const Hdf5Run& run : plan.metadata)
+  for (const Hdf5Piece& run : plan.metadata)
     all.push_back({.offset = run.offset, .size = std::ssize(run.bytes), .bytes = run.bytes});
   for (std::size_t i = 0; i < entries.size(); ++i) {
     const Tensor& data = contents.entries[entries[i]].data;

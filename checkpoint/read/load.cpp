@@ -13,8 +13,8 @@ void execute(ExtentReader& extents, const PlannedRead& read, const StateEntry& e
                    entry.data.dtype == entry.dtype && entry.data.numel() == entry.box.numel(),
                entry.name, " ", entry.slot, ": ", entry.data.describe(), " for ", describe(entry.box));
   auto* data = static_cast<std::byte*>(entry.data.data);
-  for_each_run(read, entry.box, size_of(entry.dtype), [&](const ReadRun& run) {
-    extents.read(read.file, run.offset, {data + run.target, static_cast<std::size_t>(run.bytes)});
+  for_each_range(read, entry.box, size_of(entry.dtype), [&](const ReadRange& range) {
+    extents.read(read.file, range.offset, {data + range.target, static_cast<std::size_t>(range.bytes)});
   });
 }
 

@@ -18,13 +18,13 @@ StoredTensor tensor_of(const StateEntry& entry) {
 
 }  // namespace
 
-void for_each_run(const PlannedRead& read, const Box& wanted, std::int64_t element_bytes,
-                  FunctionRef<void(const ReadRun&)> use) {
+void for_each_range(const PlannedRead& read, const Box& wanted, std::int64_t element_bytes,
+                    FunctionRef<void(const ReadRange&)> use) {
   const Box& part = read.part;
-  // Full rows on both sides are one run.
+  // Full rows on both sides are one range.
   const bool whole_rows = part.extent[1] == read.stored.extent[1] && part.extent[1] == wanted.extent[1];
-  const std::int64_t runs = whole_rows ? 1 : part.extent[0];
-  for (std::int64_t i = 0; i < runs; ++i) {
+  const std::int64_t ranges = whole_rows ? 1 : part.extent[0];
+  for (std::int64_t i = 0; i < ranges; ++i) {
     const std::int64_t row = part.offset[0] + i, column = part.offset[1];
     use({.offset = read.offset + index_in(read.stored, row, column) * element_bytes,
          .target = index_in(wanted, row, column) * element_bytes,

@@ -22,13 +22,13 @@ struct PlannedRead {
   int entry = 0;  // index into what is wanted
 };
 
-// The contiguous runs of a read, ascending in the file: bytes [offset, offset + bytes) of the file go to
+// The contiguous ranges of a read, ascending in the file: bytes [offset, offset + bytes) of the file go to
 // `target` bytes into the wanted box.
-struct ReadRun {
+struct ReadRange {
   std::int64_t offset = 0, target = 0, bytes = 0;
 };
-void for_each_run(const PlannedRead& read, const Box& wanted, std::int64_t element_bytes,
-                  FunctionRef<void(const ReadRun&)> use);
+void for_each_range(const PlannedRead& read, const Box& wanted, std::int64_t element_bytes,
+                    FunctionRef<void(const ReadRange&)> use);
 
 // Plans the reads of one rank, table by table. Memory grows with the pieces that this rank needs.
 class ReadPlan {

@@ -67,9 +67,10 @@ void TensorReader::read_band(std::size_t index, const Box& band, std::span<std::
   for (PlannedRead read : reads_[index]) {
     read.part = intersect(read.part, band);
     if (read.part.empty()) continue;
-    for_each_run(read, band, size_of(wanted_[index].dtype), [&](const ReadRun& run) {
-      extents_.read(read.file, run.offset,
-                    out.subspan(static_cast<std::size_t>(run.target), static_cast<std::size_t>(run.bytes)));
+    for_each_range(read, band, size_of(wanted_[index].dtype), [&](const ReadRange& range) {
+      extents_.read(
+          read.file, range.offset,
+          out.subspan(static_cast<std::size_t>(range.target), static_cast<std::size_t>(range.bytes)));
     });
   }
 }

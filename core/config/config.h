@@ -45,8 +45,9 @@ struct FieldInfo {
   bool required = false;
   std::optional<double> at_least, at_most;  // of a number
   const char* choices = "";                 // of a string: the words it can be, separated by spaces
-  const char* elsewhere = "";               // other names users know for the key, separated by spaces:
-                                            // found in a file, they are an error that names ours
+  const char* former = "";     // name of the key in configurations of older runs, which still read
+  const char* elsewhere = "";  // other names users know for the key, separated by spaces:
+                               // found in a file, they are an error that names ours
 };
 
 // How often something is done: every so many steps, or every so many seconds.

@@ -161,13 +161,28 @@ class Reader final : public Fields {
 
   // The node of a key, null if it is not given. Every key a section knows comes by here.
   const ConfigNode* take(const std::string& key, const FieldInfo& info) {
-    taken_.push_back(key);
-    const ConfigNode* child = node_ != nullptr ? node_->find(key) : nullptr;
+    const ConfigNode* child = find(key);
+    if (*info.former != '\0') child = instead_of(child, key, find(info.former));
     const bool missing = child == nullptr || child->kind == ConfigNode::Kind::null;
     if (info.required && missing && missing_.empty())
       missing_ = cat((child != nullptr ? child->place : place_).str(), ": ", join_path(path_, key),
                      ": has no value and no default; set it (", info.meaning, ")");
     return child;
+  }
+
+  const ConfigNode* find(const std::string& key) {
+    taken_.push_back(key);
+    return node_ != nullptr ? node_->find(key) : nullptr;
+  }
+
+  // The node under its former name stands for the one under its name; only one of them may be there.
+  const ConfigNode* instead_of(const ConfigNode* child, const std::string& key,
+                               const ConfigNode* former) const {
+    if (child != nullptr && former != nullptr)
+      throw usage_error(former->key_place.str(), ": ", join_path(path_, former->key),
+                        " is the former name of ", join_path(path_, key),
+                        ", which is given too; leave it out");
+    return former != nullptr ? former : child;
   }
 
   [[noreturn]] void refuse_type(const ConfigNode& node, const std::string& key,

@@ -97,11 +97,16 @@ const char* resume_column(const CatalogueEntry& entry) {
   return entry.field.info.on_resume == OnResume::fixed ? "no" : "yes";
 }
 
+// Names of other tools, and the key's own of older runs.
+std::string other_names(const FieldInfo& info) {
+  return *info.former == '\0' ? info.elsewhere : cat(info.elsewhere, " (once ", info.former, ")");
+}
+
 std::string row(const CatalogueEntry& entry, const std::string& key) {
   const FieldInfo& info = entry.field.info;
   const std::string shown_default = info.required ? "required" : entry.field.value;
   return "| `" + key + "` | " + value_column(entry) + bounds(info) + " | " + shown_default + " | " +
-         info.meaning + " | " + resume_column(entry) + " | " + info.elsewhere + " |\n";
+         info.meaning + " | " + resume_column(entry) + " | " + other_names(info) + " |\n";
 }
 
 constexpr const char* kTableHead =

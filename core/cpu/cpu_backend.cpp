@@ -4,6 +4,7 @@
 #include <array>
 #include <cstring>
 
+#include "core/base/range.h"
 #include "core/cpu/attention.h"
 #include "core/cpu/kernels.h"
 #include "core/cpu/products.h"
@@ -27,10 +28,6 @@ const cpu::KernelTable& kernels_of([[maybe_unused]] CpuPath path) {
 constexpr std::int64_t kTileElements = 32 * 1024;
 // Partial sums of one reduction at the most.
 constexpr std::int64_t kMaxPartials = 256;
-
-struct Range {
-  std::int64_t begin, end;
-};
 
 // [0, count) in pieces of `step`.
 struct Cut {

@@ -459,7 +459,7 @@ Hdf5Plan plan_hdf5(std::vector<Hdf5Dataset> datasets, std::span<const Hdf5Attrib
 
   Hdf5Plan plan{.bytes = image.size(), .datasets = std::move(datasets), .metadata = {}};
   for (const Hdf5Dataset& d : plan.datasets) plan.bytes = std::max(plan.bytes, d.offset + d.bytes());
-  for (auto& [offset, bytes] : image.runs) plan.metadata.push_back({offset, std::move(bytes)});
+  for (auto& [offset, bytes] : image.pieces) plan.metadata.push_back({offset, std::move(bytes)});
   return plan;
 }
 

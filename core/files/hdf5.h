@@ -41,7 +41,7 @@ struct Hdf5Dataset {
   std::int64_t bytes() const { return numel() * size_of(type); }
 };
 
-struct Hdf5Run {
+struct Hdf5Piece {
   std::int64_t offset = 0;
   std::vector<std::byte> bytes;
 };
@@ -51,7 +51,7 @@ struct Hdf5Run {
 struct Hdf5Plan {
   std::int64_t bytes = 0;             // of the whole file
   std::vector<Hdf5Dataset> datasets;  // as given, with offsets: multiples of 4096 (of 64 below 4096 bytes)
-  std::vector<Hdf5Run> metadata;      // by offset, disjoint, none inside a dataset
+  std::vector<Hdf5Piece> metadata;    // by offset, disjoint, none inside a dataset
 };
 Hdf5Plan plan_hdf5(std::vector<Hdf5Dataset> datasets, std::span<const Hdf5Attribute> file_attributes = {});
 

@@ -37,7 +37,7 @@ std::int64_t Hdf5Dataset::numel() const {
 
 void write_metadata(File& file, const Hdf5Plan& plan) {
   file.truncate(plan.bytes);
-  for (const Hdf5Run& run : plan.metadata) file.write(run.bytes, run.offset);
+  for (const Hdf5Piece& piece : plan.metadata) file.write(piece.bytes, piece.offset);
 }
 
 namespace {

@@ -22,28 +22,28 @@ struct Medium {
   std::exception_ptr failure;
 };
 
-// A file that exists only as the runs that were written; zeros between them.
+// A file that exists only as the pieces that were written; zeros between them.
 struct SparseImage final : Medium {
-  std::map<std::int64_t, std::vector<std::byte>> runs;  // disjoint
+  std::map<std::int64_t, std::vector<std::byte>> pieces;  // disjoint
 
-  static std::int64_t end_of(const std::pair<const std::int64_t, std::vector<std::byte>>& run) {
-    return run.first + static_cast<std::int64_t>(run.second.size());
+  static std::int64_t end_of(const std::pair<const std::int64_t, std::vector<std::byte>>& piece) {
+    return piece.first + static_cast<std::int64_t>(piece.second.size());
   }
-  std::int64_t size() const override { return runs.empty() ? 0 : end_of(*runs.rbegin()); }
+  std::int64_t size() const override { return pieces.empty() ? 0 : end_of(*pieces.rbegin()); }
 
-  // The first run that ends after `offset`.
+  // The first piece that ends after `offset`.
   auto first_after(std::int64_t offset) {
-    auto run = runs.upper_bound(offset);
-    if (run != runs.begin() && end_of(*std::prev(run)) > offset) --run;
-    return run;
+    auto piece = pieces.upper_bound(offset);
+    if (piece != pieces.begin() && end_of(*std::prev(piece)) > offset) --piece;
+    return piece;
   }
 
   void read(std::span<std::byte> out, std::int64_t offset) override {
     const std::int64_t end = offset + static_cast<std::int64_t>(out.size());
     std::fill(out.begin(), out.end(), std::byte{});
-    for (auto run = first_after(offset); run != runs.end() && run->first < end; ++run) {
-      const std::int64_t from = std::max(offset, run->first), to = std::min(end, end_of(*run));
-      std::copy_n(run->second.begin() + (from - run->first), to - from, out.begin() + (from - offset));
+    for (auto piece = first_after(offset); piece != pieces.end() && piece->first < end; ++piece) {
+      const std::int64_t from = std::max(offset, piece->first), to = std::min(end, end_of(*piece));
+      std::copy_n(piece->second.begin() + (from - piece->first), to - from, out.begin() + (from - offset));
     }
   }
 
@@ -51,17 +51,17 @@ struct SparseImage final : Medium {
     std::int64_t begin = offset, end = offset + static_cast<std::int64_t>(bytes.size());
     const auto first = first_after(offset);
     auto last = first;
-    for (; last != runs.end() && last->first < end; ++last) {
+    for (; last != pieces.end() && last->first < end; ++last) {
       begin = std::min(begin, last->first);
       end = std::max(end, end_of(*last));
     }
     std::vector<std::byte> merged(static_cast<std::size_t>(end - begin));
-    for (auto run = first; run != last; ++run) {
-      std::copy(run->second.begin(), run->second.end(), merged.begin() + (run->first - begin));
+    for (auto piece = first; piece != last; ++piece) {
+      std::copy(piece->second.begin(), piece->second.end(), merged.begin() + (piece->first - begin));
     }
     std::copy(bytes.begin(), bytes.end(), merged.begin() + (offset - begin));
-    runs.erase(first, last);
-    runs.emplace(begin, std::move(merged));
+    pieces.erase(first, last);
+    pieces.emplace(begin, std::move(merged));
   }
 };
 

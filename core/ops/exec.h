@@ -8,7 +8,7 @@
 namespace drover {
 
 class Backend;
-class FaultInjection;
+class PlantedBug;
 
 // A device's queue. The CPU has one, immediate, whose handle is null; a GPU's is its cudaStream_t.
 struct Stream {
@@ -19,7 +19,7 @@ struct Exec {
   Backend& backend;
   Arena& scratch;  // dies inside a verb or a block: take pieces under an Arena::Scope
   Stream stream = {};
-  FaultInjection* faults = nullptr;  // core/watch/planted_bug.h; null but in `drover verify --inject`
+  PlantedBug* planted = nullptr;  // core/watch/planted_bug.h; null but in `drover verify --inject`
 };
 
 }  // namespace drover

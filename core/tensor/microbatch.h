@@ -20,8 +20,8 @@ struct Microbatch {
   Tensor tokens, targets, positions;  // [N] int32 (N may be 0); targets -1: none; positions are those in the
                                       // document's piece of the row, whichever ranks hold it
   // q ranges over the N tokens here, kv ranges over the N_all keys in document order. One segment per maximal
-  // run of tokens that are consecutive in their row and of one document; it sees the document from its first
-  // token in the row to the run's last. Without CP q and kv ranges are equal.
+  // span of tokens that are consecutive in their row and of one document; it sees the document from its first
+  // token in the row to the span's last. Without CP q and kv ranges are equal.
   std::span<const Segment> segments;
   std::int64_t valid_targets = 0;  // of the N tokens here
   // [N_all] int32, each the inverse of the other: the i-th key in document order is row key_order[i] of the

@@ -1,9 +1,9 @@
 // Known bugs of parallel training, planted on purpose: `drover verify --inject FAULT` shows that a comparison
 // with one process finds them. Production code asks at the line where the bug would be, behind one branch:
 //
-//   if (injects(exec.faults, Fault::positions_from_piece)) ...
+//   if (injects(exec.planted, Bug::positions_from_piece)) ...
 //
-// A normal run has no FaultInjection, and the branch is a test of a null pointer.
+// A normal run has no PlantedBug, and the branch is a test of a null pointer.
 #pragma once
 
 #include <atomic>
@@ -13,7 +13,7 @@
 
 namespace drover {
 
-enum class Fault : std::uint8_t {
+enum class Bug : std::uint8_t {
   gradient_not_summed_over_group,
   gradient_not_summed_over_replicas,
   input_gradient_not_summed_over_tensor,
@@ -32,36 +32,36 @@ enum class Fault : std::uint8_t {
   pieces_swapped_in_backward,
 };
 
-struct FaultInfo {
-  Fault fault{};
+struct BugInfo {
+  Bug bug{};
   std::string_view name;     // "segment-edge-off-by-one"
   std::string_view meaning;  // one line
   std::string_view needs;    // the layouts on which its line runs
 };
-std::span<const FaultInfo> known_faults();
-std::string_view name_of(Fault fault);
+std::span<const BugInfo> known_bugs();
+std::string_view name_of(Bug bug);
 // Error{usage} lists the names.
-Fault fault_named(std::string_view name);
+Bug bug_named(std::string_view name);
 
-// The fault that is planted, and how often its line ran. Shared by the ranks of a process; thread-safe.
-class FaultInjection {
+// The bug that is planted, and how often its line ran. Shared by the ranks of a process; thread-safe.
+class PlantedBug {
  public:
-  explicit FaultInjection(Fault fault) : fault_(fault) {}
+  explicit PlantedBug(Bug bug) : bug_(bug) {}
 
-  Fault fault() const { return fault_; }
+  Bug bug() const { return bug_; }
   std::int64_t times_run() const { return times_run_.load(); }
   // Whether this is the one; counts it.
-  bool plant(Fault fault) {
-    if (fault != fault_) return false;
+  bool plant(Bug bug) {
+    if (bug != bug_) return false;
     times_run_.fetch_add(1, std::memory_order_relaxed);
     return true;
   }
 
  private:
-  Fault fault_;
+  Bug bug_;
   std::atomic<std::int64_t> times_run_{0};
 };
 
-inline bool injects(FaultInjection* faults, Fault fault) { return faults != nullptr && faults->plant(fault); }
+inline bool injects(PlantedBug* planted, Bug bug) { return planted != nullptr && planted->plant(bug); }
 
 }  // namespace drover

@@ -13,10 +13,10 @@ Buffer key_orders(Memory& memory, std::int64_t max_tokens, int context_ranks) {
 }  // namespace
 
 BatchBuffer::BatchBuffer(Memory& memory, std::int64_t max_length, std::int64_t max_tokens,
-                         const ContextShare& share, FaultInjection* faults)
+                         const ContextShare& share, PlantedBug* planted)
     : max_tokens_(max_tokens),
       share_(share),
-      faults_(faults),
+      planted_(planted),
       buffer_(memory, 3 * max_tokens * size_of(DType::int32), MemoryCategory::data),
       key_orders_(key_orders(memory, max_tokens, share.ranks)),
       cutter_(share.ranks, share.pieces, max_length) {
@@ -25,7 +25,7 @@ BatchBuffer::BatchBuffer(Memory& memory, std::int64_t max_length, std::int64_t m
   segments_.reserve(max_tokens);
   pieces_.reserve(share.ranks * max_tokens);
   documents_.reserve(max_length);
-  runs_.reserve(max_length);
+  spans_.reserve(max_length);
   next_key_.reserve(share.ranks);
 }
 
@@ -57,22 +57,22 @@ void BatchBuffer::append_row(const TokenSource& source, std::span<const Piece> d
   if (given < length) documents_.push_back({kFiller, length - given, true});
   const std::span<const ContextPiece> pieces = cutter_.cut(documents_);
   pieces_.insert(pieces_.end(), pieces.begin(), pieces.end());
-  runs_.clear();
-  append_runs(documents_, pieces, share_.rank, runs_);
-  for (const Run& run : runs_) append_run(source, run, rows_ * length);
+  spans_.clear();
+  append_spans(documents_, pieces, share_.rank, spans_);
+  for (const TokenSpan& span : spans_) append_span(source, span, rows_ * length);
   ++rows_;
 }
 
-void BatchBuffer::append_run(const TokenSource& source, const Run& run, std::int64_t row_begin) {
-  Run counted = run;
-  if (run.begin > run.document_begin && injects(faults_, Fault::positions_from_piece))
-    counted.document_begin = run.begin;
-  write_run(source, counted, views(used_, run.tokens.length));
-  segments_.push_back(segment_of(run, used_ - begin_, row_begin));
+void BatchBuffer::append_span(const TokenSource& source, const TokenSpan& span, std::int64_t row_begin) {
+  TokenSpan counted = span;
+  if (span.begin > span.document_begin && injects(planted_, Bug::positions_from_piece))
+    counted.document_begin = span.begin;
+  write_span(source, counted, views(used_, span.tokens.length));
+  segments_.push_back(segment_of(span, used_ - begin_, row_begin));
   Segment& segment = segments_.back();
-  if (segment.kv_begin > 0 && injects(faults_, Fault::segment_edge_off_by_one)) --segment.kv_begin;
-  valid_targets_ += valid_targets(run);
-  used_ += run.tokens.length;
+  if (segment.kv_begin > 0 && injects(planted_, Bug::segment_edge_off_by_one)) --segment.kv_begin;
+  valid_targets_ += valid_targets(span);
+  used_ += span.tokens.length;
 }
 
 Microbatch BatchBuffer::finish_microbatch() {

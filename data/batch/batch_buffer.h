@@ -25,7 +25,7 @@ class BatchBuffer {
   // For rows of at most max_length tokens, and at most max_tokens packed tokens of this context rank, of all
   // microbatches together; `memory` is host memory and outlives this.
   BatchBuffer(Memory& memory, std::int64_t max_length, std::int64_t max_tokens,
-              const ContextShare& share = {}, FaultInjection* faults = nullptr);
+              const ContextShare& share = {}, PlantedBug* planted = nullptr);
 
   void clear();
   // A row of `length` tokens, a multiple of CP. Where the documents are shorter, token 0 without targets
@@ -37,12 +37,12 @@ class BatchBuffer {
  private:
   RowViews views(std::int64_t begin, std::int64_t count) const;
   void start_microbatch();
-  void append_run(const TokenSource& source, const Run& run, std::int64_t row_begin);
+  void append_span(const TokenSource& source, const TokenSpan& span, std::int64_t row_begin);
   void write_key_orders(Microbatch& microbatch);
 
   std::int64_t max_tokens_;
   ContextShare share_;
-  FaultInjection* faults_;
+  PlantedBug* planted_;
   Buffer buffer_;      // [3, max_tokens] int32: tokens, targets, positions
   Buffer key_orders_;  // [2, CP x max_tokens] int32: key_order, gathered_order; empty without CP
   ContextCutter cutter_;
@@ -54,7 +54,7 @@ class BatchBuffer {
   std::vector<ContextPiece> pieces_;  // of all its rows, in order
   // Of the row being appended.
   std::vector<Piece> documents_;
-  std::vector<Run> runs_;
+  std::vector<TokenSpan> spans_;
   std::vector<std::int64_t> next_key_;  // per context rank, while key orders are written
 };
 

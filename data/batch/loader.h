@@ -31,8 +31,8 @@ struct LoaderOptions {
   int data_rank = 0;
   int data_ranks = 1;  // replicate x shard
   int microbatch_sequences = 1;
-  ContextShare context;              // every row of this data rank is shared by context.ranks ranks
-  FaultInjection* faults = nullptr;  // core/watch/planted_bug.h; outlives the loader
+  ContextShare context;           // every row of this data rank is shared by context.ranks ranks
+  PlantedBug* planted = nullptr;  // core/watch/planted_bug.h; outlives the loader
 };
 
 class Loader {

@@ -23,7 +23,7 @@ std::int64_t largest(std::span<const Phase> phases, Size size_of_phase) {
 }  // namespace
 
 StepBuffer::StepBuffer(Memory& memory, const StepReader& reader)
-    : tokens(memory, reader.max_sequence_length(), reader.max_tokens(), reader.context(), reader.faults()) {
+    : tokens(memory, reader.max_sequence_length(), reader.max_tokens(), reader.context(), reader.planted()) {
   microbatches.reserve(reader.max_microbatches());
 }
 
@@ -32,7 +32,7 @@ StepReader::StepReader(const LoaderOptions& options)
       data_ranks_(options.data_ranks),
       microbatch_sequences_(options.microbatch_sequences),
       context_(options.context),
-      faults_(options.faults),
+      planted_(options.planted),
       planner_(options) {
   DROVER_CHECK(data_rank_ >= 0 && data_rank_ < data_ranks_, "data rank ", data_rank_, " of ", data_ranks_);
   for (const Phase& phase : sampler().phases())
@@ -86,7 +86,7 @@ void StepReader::read(const SamplerState& state, StepBuffer& out) {
   const RowAssigner& assigned = planner_.assigned();
   for (std::int64_t i = 0; i < assigned.microbatches(); ++i) {
     const bool drops =
-        i > 0 && i + 1 == assigned.microbatches() && injects(faults_, Fault::last_microbatch_dropped);
+        i > 0 && i + 1 == assigned.microbatches() && injects(planted_, Bug::last_microbatch_dropped);
     append_microbatch(drops ? std::span<const std::int32_t>() : assigned.rows_of(data_rank_, i), out);
   }
   out.batch.microbatches = out.microbatches;

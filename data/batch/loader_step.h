@@ -29,7 +29,7 @@ class StepReader {
 
   const Sampler& sampler() const { return planner_.sampler(); }
   const ContextShare& context() const { return context_; }
-  FaultInjection* faults() const { return faults_; }
+  PlantedBug* planted() const { return planted_; }
   // Over all phases, of one rank.
   std::int64_t max_sequence_length() const { return planner_.max_sequence_length(); }
   std::int64_t max_tokens() const;
@@ -45,7 +45,7 @@ class StepReader {
 
   int data_rank_, data_ranks_, microbatch_sequences_;
   ContextShare context_;
-  FaultInjection* faults_;
+  PlantedBug* planted_;
   StepPlanner planner_;
 };
 

@@ -9,8 +9,8 @@ RowViews RowViews::subspan(std::int64_t begin, std::int64_t length) const {
   return {tokens.subspan(begin, length), targets.subspan(begin, length), positions.subspan(begin, length)};
 }
 
-void append_runs(std::span<const Piece> documents, std::span<const ContextPiece> pieces, int rank,
-                 std::vector<Run>& runs) {
+void append_spans(std::span<const Piece> documents, std::span<const ContextPiece> pieces, int rank,
+                  std::vector<TokenSpan>& spans) {
   std::int64_t document_begin = 0;
   auto piece = pieces.begin();
   for (const Piece& document : documents) {
@@ -21,9 +21,9 @@ void append_runs(std::span<const Piece> documents, std::span<const ContextPiece>
       const std::int64_t source_begin =
           document.source_begin == kFiller ? kFiller : document.source_begin + skipped;
       if (piece->rank == rank)
-        runs.push_back({.tokens = {source_begin, end - begin, document.ends_document && end == document_end},
-                        .document_begin = document_begin,
-                        .begin = begin});
+        spans.push_back({.tokens = {source_begin, end - begin, document.ends_document && end == document_end},
+                         .document_begin = document_begin,
+                         .begin = begin});
       if (piece->end > document_end) break;
       ++piece;
     }
@@ -31,10 +31,10 @@ void append_runs(std::span<const Piece> documents, std::span<const ContextPiece>
   }
 }
 
-void write_run(const TokenSource& source, const Run& run, const RowViews& out) {
-  const Piece& tokens = run.tokens;
+void write_span(const TokenSource& source, const TokenSpan& span, const RowViews& out) {
+  const Piece& tokens = span.tokens;
   std::iota(out.positions.begin(), out.positions.end(),
-            static_cast<std::int32_t>(run.begin - run.document_begin));
+            static_cast<std::int32_t>(span.begin - span.document_begin));
   if (tokens.source_begin == kFiller) {
     std::fill(out.tokens.begin(), out.tokens.end(), 0);
     std::fill(out.targets.begin(), out.targets.end(), kNoTarget);
@@ -49,16 +49,16 @@ void write_run(const TokenSource& source, const Run& run, const RowViews& out) {
   }
 }
 
-Segment segment_of(const Run& run, std::int64_t q_begin, std::int64_t row_begin) {
+Segment segment_of(const TokenSpan& span, std::int64_t q_begin, std::int64_t row_begin) {
   return {.q_begin = static_cast<std::int32_t>(q_begin),
-          .q_end = static_cast<std::int32_t>(q_begin + run.tokens.length),
-          .kv_begin = static_cast<std::int32_t>(row_begin + run.document_begin),
-          .kv_end = static_cast<std::int32_t>(row_begin + run.end())};
+          .q_end = static_cast<std::int32_t>(q_begin + span.tokens.length),
+          .kv_begin = static_cast<std::int32_t>(row_begin + span.document_begin),
+          .kv_end = static_cast<std::int32_t>(row_begin + span.end())};
 }
 
-std::int64_t valid_targets(const Run& run) {
-  if (run.tokens.source_begin == kFiller) return 0;
-  return run.tokens.length - (run.tokens.ends_document ? 1 : 0);
+std::int64_t valid_targets(const TokenSpan& span) {
+  if (span.tokens.source_begin == kFiller) return 0;
+  return span.tokens.length - (span.tokens.ends_document ? 1 : 0);
 }
 
 std::int64_t total_length(std::span<const Piece> pieces) {

@@ -28,23 +28,23 @@ struct RowViews {
   RowViews subspan(std::int64_t begin, std::int64_t length) const;
 };
 
-// A maximal run of a row's tokens that one rank holds and that are of one document.
-struct Run {
+// A maximal span of a row's tokens that one rank holds and that are of one document.
+struct TokenSpan {
   Piece tokens;                     // where they are read
   std::int64_t document_begin = 0;  // place in the row of the document's first token there
-  std::int64_t begin = 0;           // place in the row of the run's first token
+  std::int64_t begin = 0;           // place in the row of the span's first token
 
   std::int64_t end() const { return begin + tokens.length; }
 };
 
-// Appends the runs of the pieces that `rank` holds. `documents` are those of the row, `pieces` cut it.
-void append_runs(std::span<const Piece> documents, std::span<const ContextPiece> pieces, int rank,
-                 std::vector<Run>& runs);
-// Fills `out`, of the run's length.
-void write_run(const TokenSource& source, const Run& run, const RowViews& out);
+// Appends the spans of the pieces that `rank` holds. `documents` are those of the row, `pieces` cut it.
+void append_spans(std::span<const Piece> documents, std::span<const ContextPiece> pieces, int rank,
+                  std::vector<TokenSpan>& spans);
+// Fills `out`, of the span's length.
+void write_span(const TokenSource& source, const TokenSpan& span, const RowViews& out);
 // Its queries start at `q_begin` of the packed tokens, its row's keys at `row_begin` of the packed keys.
-Segment segment_of(const Run& run, std::int64_t q_begin, std::int64_t row_begin);
-std::int64_t valid_targets(const Run& run);
+Segment segment_of(const TokenSpan& span, std::int64_t q_begin, std::int64_t row_begin);
+std::int64_t valid_targets(const TokenSpan& span);
 
 std::int64_t total_length(std::span<const Piece> pieces);
 std::int64_t attended_pairs(std::span<const Piece> pieces);

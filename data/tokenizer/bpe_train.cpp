@@ -88,7 +88,7 @@ class PieceCounter {
   std::exception_ptr failure_;  // guarded by mutex_ until the threads have joined
 };
 
-// A distinct piece as a shrinking run of ids in one big array.
+// A distinct piece as shrinking consecutive ids in one big array.
 struct Word {
   std::int64_t begin;
   std::int32_t size;

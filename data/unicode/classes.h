@@ -19,7 +19,7 @@ class StandIns {
   bool put(std::string_view text, std::string& out) const;
 
  private:
-  // Which runs of 64 characters have any in the table: one look-up for most characters.
+  // Which blocks of 64 characters have any in the table: one look-up for most characters.
   bool may_have(char32_t character) const { return blocks_[character >> 12] >> (character >> 6 & 63) & 1; }
 
   std::array<std::uint64_t, 0x110> blocks_{};

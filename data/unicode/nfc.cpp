@@ -44,15 +44,15 @@ bool Nfc::reaches_back(char32_t character) const {
   return word < reaches_back_.size() && (reaches_back_[word] >> character % 64 & 1) != 0;
 }
 
-// A run is a character that begins anew and all after it that reach back.
+// A cluster is a character that begins anew and all after it that reach back.
 bool Nfc::normalize(std::string_view text, std::string& out) const {
   std::size_t done = 0, begin = 0, length = 0;
   bool changes = false, reached = false;
-  const auto end_run = [&](std::size_t end) {
+  const auto end_cluster = [&](std::size_t end) {
     if (!std::exchange(reached, false)) return;
     if (!std::exchange(changes, true)) out.clear();
     out.append(text.substr(done, begin - done));
-    normalize_run(text.substr(begin, end - begin), out);
+    normalize_cluster(text.substr(begin, end - begin), out);
     done = end;
   };
   for (std::size_t at = 0; at < text.size(); at += length) {
@@ -62,18 +62,18 @@ bool Nfc::normalize(std::string_view text, std::string& out) const {
       reached = true;
       continue;
     }
-    end_run(at);
+    end_cluster(at);
     begin = at;
   }
-  end_run(text.size());
+  end_cluster(text.size());
   if (changes) out.append(text.substr(done));
   return changes;
 }
 
-void Nfc::normalize_run(std::string_view run, std::string& out) const {
+void Nfc::normalize_cluster(std::string_view cluster, std::string& out) const {
   std::vector<Letter> letters;
-  for (std::size_t at = 0, length = 0; at < run.size(); at += length)
-    decompose(decode_utf8(run.substr(at), length), letters);
+  for (std::size_t at = 0, length = 0; at < cluster.size(); at += length)
+    decompose(decode_utf8(cluster.substr(at), length), letters);
   for (auto at = letters.begin(); at != letters.end();) {
     const auto starter = std::find_if(at, letters.end(), [](const Letter& l) { return l.combining == 0; });
     std::stable_sort(at, starter, [](const Letter& a, const Letter& b) { return a.combining < b.combining; });

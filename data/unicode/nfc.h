@@ -28,7 +28,7 @@ class Nfc {
   // Such a character may change or be changed by what stands before it; any other begins anew.
   bool reaches_back(char32_t character) const;
   void mark(char32_t first, char32_t last);
-  void normalize_run(std::string_view run, std::string& out) const;
+  void normalize_cluster(std::string_view cluster, std::string& out) const;
   void compose(std::vector<Letter>& letters) const;  // decomposed and in order
   void decompose(char32_t character, std::vector<Letter>& out) const;
   char32_t composed(char32_t first, char32_t second) const;  // 0: none

@@ -40,7 +40,7 @@ struct Arguments {
   int ranks = 1;
   std::string schedule = "1f1b", file, svg, csv;
   int pipeline = 1, microbatches = 0;  // 0: not given
-  std::optional<int> virtual_stages, run_length;
+  std::optional<int> virtual_stages, stretch;
   std::vector<double> costs = {1, 1, 1};
   double transfer = 0;
 };
@@ -62,7 +62,7 @@ void take_from_config(FileSystem& files, Arguments& arguments) {
   arguments.file = parallel.schedule_file;
   arguments.pipeline = static_cast<int>(parallel.pipeline);
   arguments.virtual_stages = static_cast<int>(parallel.virtual_stages);
-  if (parallel.run_length) arguments.run_length = static_cast<int>(*parallel.run_length);
+  if (parallel.stretch) arguments.stretch = static_cast<int>(*parallel.stretch);
   if (arguments.microbatches == 0)
     arguments.microbatches = microbatches_of_first_phase(config, mesh_of(config, arguments.ranks));
 }
@@ -79,7 +79,7 @@ PipelineSchedule schedule_of(FileSystem& files, const Arguments& arguments) {
                         .ranks = arguments.pipeline,
                         .chunks = arguments.virtual_stages.value_or(default_chunks(schedule)),
                         .microbatches = arguments.microbatches,
-                        .run_length = arguments.run_length});
+                        .stretch = arguments.stretch});
 }
 
 // Lines stay within what can be looked at.
@@ -146,7 +146,7 @@ void add_key_options(CLI::App& verb, Arguments& arguments) {
   verb.add_option("--virtual-stages", arguments.virtual_stages, "stages of each rank")
       ->default_str("what the schedule needs")
       ->excludes(config);
-  verb.add_option("--run-length", arguments.run_length, "consecutive microbatches of one stage, Llama 3's N")
+  verb.add_option("--stretch", arguments.stretch, "consecutive microbatches of one stage, Llama 3's N")
       ->default_str("--pipeline")
       ->excludes(config);
   verb.add_option("--schedule-file", arguments.file, "the CSV, with --schedule csv")->excludes(config);

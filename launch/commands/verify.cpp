@@ -12,7 +12,7 @@ namespace {
 
 struct VerifyArguments {
   ConfigSource config;
-  std::string layouts = "all", dtype, comm = "local", report, fault;
+  std::string layouts = "all", dtype, comm = "local", report, bug;
   std::vector<int> ranks{1, 2, 4};
   int steps = 3;
   bool list_faults = false;
@@ -32,13 +32,13 @@ interleaved, zb-h1, zb-v; 1f1b), ZeRO policy (the configuration's), chunks of a 
 1), microbatches of a run (the pipeline's size). `all` is every factorisation of --ranks into the five axes, with every
 schedule where there is a pipeline and every ZeRO policy where context x shard > 1.
 
-Exit codes: 0 all layouts that were not refused compute the same (with --inject: all of them caught the fault); 2 the
-configuration proves nothing or every layout was refused; 70 some layout differs, failed, or missed the fault.)";
+Exit codes: 0 all layouts that were not refused compute the same (with --inject: all of them caught the bug); 2 the
+configuration proves nothing or every layout was refused; 70 some layout differs, failed, or missed the bug.)";
 
 Exit list_faults() {
-  for (const FaultInfo& fault : known_faults())
-    std::printf("%-36s %s (%s)\n", std::string(fault.name).c_str(), std::string(fault.meaning).c_str(),
-                std::string(fault.needs).c_str());
+  for (const BugInfo& bug : known_bugs())
+    std::printf("%-36s %s (%s)\n", std::string(bug.name).c_str(), std::string(bug.meaning).c_str(),
+                std::string(bug.needs).c_str());
   return Exit::done;
 }
 
@@ -88,7 +88,7 @@ class VerifyCommand {
                  .dtype = config_.train.dtype,
                  .comm = arguments.comm,
                  .steps = arguments.steps} {
-    if (!arguments.fault.empty()) subject_.fault = fault_named(arguments.fault);
+    if (!arguments.bug.empty()) subject_.bug = bug_named(arguments.bug);
     if (total_steps(config_) < arguments.steps)
       throw usage_error("--steps is ", arguments.steps, ", the configuration trains ", total_steps(config_));
     config_.data.holdout.clear();  // nothing is evaluated
@@ -98,7 +98,7 @@ class VerifyCommand {
     process_.require_equal_on_all_ranks("configuration", write_run_config(config_));
     const Verifier verifier(
         config_, make_runner(arguments_, process_, *meeting_, files_),
-        {.steps = arguments_.steps, .fault = subject_.fault, .survives_throw = arguments_.comm == "local"});
+        {.steps = arguments_.steps, .bug = subject_.bug, .survives_throw = arguments_.comm == "local"});
     say([&] { return verify_reference_line(subject_, *verifier.reference()); });
     for (const VerifyLayout& layout : layouts_) {
       rows_.push_back(verifier.verify(layout));
@@ -123,8 +123,8 @@ class VerifyCommand {
     const std::vector<std::string> trivial = verifier.trivialities();
     for (const std::string& reason : trivial) say([&] { return "proves nothing: " + reason; });
     const VerifyCount counted = count(rows_);
-    say([&] { return verify_count_text(counted, subject_.fault); });
-    return cat(static_cast<int>(exit_of(counted, !trivial.empty(), subject_.fault.has_value())));
+    say([&] { return verify_count_text(counted, subject_.bug); });
+    return cat(static_cast<int>(exit_of(counted, !trivial.empty(), subject_.bug.has_value())));
   }
 
   const VerifyArguments& arguments_;
@@ -169,7 +169,7 @@ void add_verify_command(CLI::App& app, Verb& chosen) {
       ->check(CLI::IsMember({"local", "mpi"}))
       ->capture_default_str();
   verb->add_option("--report", arguments->report, "JSON file to write");
-  verb->add_option("--inject", arguments->fault, "a known bug to plant in every layout's run");
+  verb->add_option("--inject", arguments->bug, "a known bug to plant in every layout's run");
   verb->add_flag("--list-faults", arguments->list_faults, "the bugs that can be planted");
   verb->callback([arguments, &chosen] { chosen = [arguments] { return run(*arguments); }; });
 }

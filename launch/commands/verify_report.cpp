@@ -98,10 +98,10 @@ std::string verify_row_text(const VerifyRow& row, int steps) {
   return text;
 }
 
-std::string verify_count_text(const VerifyCount& count, std::optional<Fault> fault) {
+std::string verify_count_text(const VerifyCount& count, std::optional<Bug> bug) {
   std::string text;
-  if (fault)
-    text = fmt::format("{}: caught on {} of {} layouts\n", name_of(*fault), count.caught,
+  if (bug)
+    text = fmt::format("{}: caught on {} of {} layouts\n", name_of(*bug), count.caught,
                        count.passed + count.failed);
   return text + fmt::format("{} passed, {} failed, {} refused", count.passed, count.failed, count.refused);
 }
@@ -112,7 +112,7 @@ std::string verify_json(const VerifySubject& subject, const VerifyRun& reference
             {"dtype", subject.dtype},
             {"comm", subject.comm},
             {"steps", subject.steps},
-            {"fault", subject.fault ? Json(name_of(*subject.fault)) : Json(nullptr)},
+            {"fault", subject.bug ? Json(name_of(*subject.bug)) : Json(nullptr)},
             {"reference", {{"weight_hash", reference.weight_hash}}}};
   for (const StepReport& step : reference.record.steps)
     json["reference"]["loss"].push_back(number(step.loss));

@@ -322,11 +322,12 @@ void describe_parallel(Fields& fields, ParallelConfig& c) {
               .at_least = 1,
               .at_most = kMaxRanks,
               .elsewhere = "virtual_pipeline_model_parallel_size"});
-  fields.add("run_length", c.run_length,
+  fields.add("stretch", c.stretch,
              {.meaning = "consecutive microbatches of one stage, Llama 3's N; null: the pipeline's ranks",
               .on_resume = OnResume::may_change,
               .at_least = 1,
               .at_most = kMaxRanks,
+              .former = "run_length",
               .elsewhere = "microbatch_group_size_per_virtual_pipeline_stage"});
   fields.add("stage_layers", c.stage_layers,
              {.meaning = "how blocks are dealt out to stages",

@@ -8,7 +8,7 @@ namespace drover {
 namespace {
 
 constexpr std::int64_t kWholeBytes = 64 << 10;  // that a rank receives
-constexpr std::int64_t kTreeBytes = 4 << 20;    // the same, along the tree, from its run or its parent
+constexpr std::int64_t kTreeBytes = 4 << 20;    // the same, along the tree, from its section or its parent
 
 // Steele, Lea, Flood 2014 (SplitMix): a bijection of 64 bits that mixes well enough to compare by.
 std::uint64_t mix(std::uint64_t word) {
@@ -217,12 +217,12 @@ bool CollectiveCall::every_rank_sums_all(int size) const {
 }
 
 bool CollectiveCall::goes_along_tree(int size) const {
-  if (size <= OrderedReduction::kRun) return false;
-  if (verb_ == Verb::all_reduce) return OrderedReduction::kRun * in_.bytes() <= kTreeBytes;
+  if (size <= OrderedReduction::kSection) return false;
+  if (verb_ == Verb::all_reduce) return OrderedReduction::kSection * in_.bytes() <= kTreeBytes;
   return verb_ == Verb::all_gather && out_.bytes() <= kTreeBytes;
 }
 
-ElementRange CollectiveCall::summed_by(int rank, int size) const {
+Range CollectiveCall::summed_by(int rank, int size) const {
   if (verb_ == Verb::reduce_scatter) return {in_offsets_[rank], in_offsets_[rank + 1]};
   const std::int64_t n = in_.numel();
   if (every_rank_sums_all(size)) return {0, n};
@@ -260,16 +260,16 @@ void move_elements(const Tensor& from, const Tensor& to) {
   if (bytes > 0 && from.data != to.data) std::memcpy(to.data, from.data, static_cast<std::size_t>(bytes));
 }
 
-OrderedReduction::OrderedReduction(int ranks) : runs_((ranks + kRun - 1) / kRun) {
-  if (runs_ == 1) return;
-  partials_.resize(runs_ * kPiece);
+OrderedReduction::OrderedReduction(int ranks) : sections_((ranks + kSection - 1) / kSection) {
+  if (sections_ == 1) return;
+  partials_.resize(sections_ * kPiece);
   pieces_.resize(ranks);
-  run_results_.resize(runs_);
+  section_results_.resize(sections_);
 }
 
 void OrderedReduction::run(const Exec& exec, Reduction reduction, std::span<const Tensor> parts,
                            const Tensor& out, std::span<const Tensor> copies) {
-  if (runs_ == 1) {
+  if (sections_ == 1) {
     exec.backend.combine(exec, {.reduction = reduction, .parts = parts, .out = out, .copies = copies});
     return;
   }
@@ -285,22 +285,23 @@ void OrderedReduction::run(const Exec& exec, Reduction reduction, std::span<cons
 
 void OrderedReduction::run_piece(const Exec& exec, Reduction reduction, std::span<const Tensor> parts,
                                  const Tensor& out) {
-  for (int run = 0; run < runs_; ++run) {
-    const auto members = parts.subspan(run * kRun, std::min<std::size_t>(kRun, parts.size() - run * kRun));
-    run_results_[run] =
-        Tensor::of(&partials_[run * kPiece], partial_dtype(out.dtype, reduction), {out.numel()});
-    combine_run(exec, reduction, members, run_results_[run]);
+  for (int section = 0; section < sections_; ++section) {
+    const auto members =
+        parts.subspan(section * kSection, std::min<std::size_t>(kSection, parts.size() - section * kSection));
+    section_results_[section] =
+        Tensor::of(&partials_[section * kPiece], partial_dtype(out.dtype, reduction), {out.numel()});
+    combine_section(exec, reduction, members, section_results_[section]);
   }
-  combine_runs(exec, reduction, run_results_, out);
+  combine_sections(exec, reduction, section_results_, out);
 }
 
-// bfloat16 is rounded once, at the very end, so the runs' sums stay float32.
+// bfloat16 is rounded once, at the very end, so the sections' sums stay float32.
 DType OrderedReduction::partial_dtype(DType dtype, Reduction reduction) {
   return dtype == DType::bfloat16 && reduction == Reduction::sum ? DType::float32 : dtype;
 }
 
-void OrderedReduction::combine_run(const Exec& exec, Reduction reduction, std::span<const Tensor> members,
-                                   const Tensor& partial) {
+void OrderedReduction::combine_section(const Exec& exec, Reduction reduction, std::span<const Tensor> members,
+                                       const Tensor& partial) {
   if (members[0].dtype == partial.dtype)
     return exec.backend.combine(exec, {.reduction = reduction, .parts = members, .out = partial});
   for (const Tensor& part : members)
@@ -308,8 +309,8 @@ void OrderedReduction::combine_run(const Exec& exec, Reduction reduction, std::s
         exec, {.in = part, .out = partial, .write = &part == &members[0] ? Write::assign : Write::add});
 }
 
-void OrderedReduction::combine_runs(const Exec& exec, Reduction reduction, std::span<const Tensor> partials,
-                                    const Tensor& out) {
+void OrderedReduction::combine_sections(const Exec& exec, Reduction reduction,
+                                        std::span<const Tensor> partials, const Tensor& out) {
   const bool widened = partials[0].dtype != out.dtype;
   const Tensor& total = widened ? partials[0] : out;
   exec.backend.combine(exec, {.reduction = reduction, .parts = partials, .out = total});

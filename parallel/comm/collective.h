@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "core/base/range.h"
 #include "parallel/comm/communicator.h"
 
 namespace drover {
@@ -32,11 +33,6 @@ enum class Content : std::uint8_t { either, real, shapes };
 using CallHeader = std::array<std::uint64_t, 4>;
 // Sums of equal signatures are `size` times the signature; of others, but for a chance of 2^-64, on no rank.
 bool headers_agree(const CallHeader& mine, const CallHeader& sum, int size);
-
-struct ElementRange {
-  std::int64_t begin, end;
-  std::int64_t length() const { return end - begin; }
-};
 
 // Slots keep these and use them again: after reserve the setters allocate nothing. A setter throws
 // Error{internal} for tensors that do not fit each other, which is the caller's mistake and found before any
@@ -79,11 +75,12 @@ class CollectiveCall {
   // Between processes an all_reduce is one round where every rank sums everything, while that costs less than a
   // second round: that of the sums of pieces, one piece a rank.
   bool every_rank_sums_all(int size) const;
-  // Whether it is small, and the group large enough, to travel by messages along the tree of parallel/comm/rank_tree.h: an
-  // all_reduce or an all_gather of more than one run of ranks. Otherwise every rank has messages with every other.
+  // Whether it is small, and the group large enough, to travel by messages along the tree of
+  // parallel/comm/rank_tree.h: an all_reduce or an all_gather of more than one section of ranks. Otherwise every rank
+  // has messages with every other.
   bool goes_along_tree(int size) const;
   // The elements of `in` that a rank sums in an all_reduce or a reduce_scatter.
-  ElementRange summed_by(int rank, int size) const;
+  Range summed_by(int rank, int size) const;
   // "all_reduce float32[1024] sum"
   std::string describe() const;
 
@@ -106,27 +103,27 @@ void move_elements(const Tensor& from, const Tensor& to);
 // One per communicator (it keeps the partial results of large groups); one thread at a time.
 class OrderedReduction {
  public:
-  static constexpr int kRun = 64;  // ranks that are added one after the other
+  static constexpr int kSection = 64;  // ranks that are added one after the other
 
   explicit OrderedReduction(int ranks);
   // Equal 1-D tensors; out may be any of the parts. copies: what gets the same as out.
   void run(const Exec& exec, Reduction reduction, std::span<const Tensor> parts, const Tensor& out,
            std::span<const Tensor> copies = {});
 
-  // The same in two steps, for groups of more than one run: one run's result, of partial_dtype, and the results of all
-  // runs, which may be overwritten.
+  // The same in two steps, for groups of more than one section: one section's result, of partial_dtype, and the
+  // results of all sections, which may be overwritten.
   static DType partial_dtype(DType dtype, Reduction reduction);
-  static void combine_run(const Exec& exec, Reduction reduction, std::span<const Tensor> members,
-                          const Tensor& partial);
-  static void combine_runs(const Exec& exec, Reduction reduction, std::span<const Tensor> partials,
-                           const Tensor& out);
+  static void combine_section(const Exec& exec, Reduction reduction, std::span<const Tensor> members,
+                              const Tensor& partial);
+  static void combine_sections(const Exec& exec, Reduction reduction, std::span<const Tensor> partials,
+                               const Tensor& out);
 
  private:
   static constexpr std::int64_t kPiece = 4096;  // elements whose partial results are kept at a time
   void run_piece(const Exec& exec, Reduction reduction, std::span<const Tensor> parts, const Tensor& out);
-  int runs_;
-  std::vector<double> partials_;  // runs x kPiece elements of up to 8 bytes
-  std::vector<Tensor> pieces_, run_results_;
+  int sections_;
+  std::vector<double> partials_;  // sections x kPiece elements of up to 8 bytes
+  std::vector<Tensor> pieces_, section_results_;
 };
 
 }  // namespace drover

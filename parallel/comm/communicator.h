@@ -10,8 +10,8 @@
 //   - tensors are contiguous; they count in elements and any dtype may travel; reductions take float64, float32,
 //     bfloat16, int64;
 //   - a reduction adds in an order that is a function of the group's size alone: rank order up to 64 ranks, above
-//     that within runs of 64 ranks and then over the runs, in rank order. bfloat16 sums in float32 and rounds once.
-//     So the result is the same bits on every rank and in every implementation;
+//     that within sections of 64 ranks and then over the sections, in rank order. bfloat16 sums in float32 and rounds
+//     once. So the result is the same bits on every rank and in every implementation;
 //   - sends and receives carry no tags: they match in issue order per pair of ranks and communicator. They
 //     rendezvous: a send may only complete once its receive has started (what runs here cannot deadlock on NCCL);
 //     those started inside one group() progress together;

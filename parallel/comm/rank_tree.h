@@ -1,5 +1,5 @@
-// How small messages of a group of many ranks travel, so that none of 16,384 has more than some hundreds: up the runs
-// of ranks in which reductions add (OrderedReduction), from a run's ranks to its first and from these to rank 0; and
+// How small messages of a group of many ranks travel, so that none of 16,384 has more than some hundreds: up the sections
+// of ranks in which reductions add (OrderedReduction), from a section's ranks to its first and from these to rank 0; and
 // down again along a binomial tree.
 #pragma once
 
@@ -15,13 +15,13 @@ namespace drover {
 inline int binomial_parent(int place) { return place & (place - 1); }
 void each_binomial_child(int place, int size, FunctionRef<void(int child)> visit);
 
-class RunTree {
+class RankTree {
  public:
-  RunTree(int rank, int size) : rank_(rank), size_(size) {}
+  RankTree(int rank, int size) : rank_(rank), size_(size) {}
 
-  static constexpr int kRun = OrderedReduction::kRun;
+  static constexpr int kSection = OrderedReduction::kSection;
   // Stages come one after the other; what a rank sends in one it has by the one before.
-  enum Stage : std::uint8_t { kToFirstOfRun, kToRankZero, kFromParent, kToChildren };
+  enum Stage : std::uint8_t { kToFirstOfSection, kToRankZero, kFromParent, kToChildren };
   struct Hop {
     Stage stage;
     bool sends;
@@ -31,13 +31,13 @@ class RunTree {
   // A rank's hops, a stage at a time.
   void each_hop(FunctionRef<void(const Hop&)> visit) const;
 
-  bool first_of_run() const { return rank_ % kRun == 0; }
-  // Ranks of the run that this rank is the first of; 1 for other ranks.
-  int run_length() const { return first_of_run() ? run_end(rank_) - rank_ : 1; }
-  int runs() const { return (size_ + kRun - 1) / kRun; }
+  bool first_of_section() const { return rank_ % kSection == 0; }
+  // Ranks of the section that this rank is the first of; 1 for other ranks.
+  int section_size() const { return first_of_section() ? section_end(rank_) - rank_ : 1; }
+  int sections() const { return (size_ + kSection - 1) / kSection; }
 
  private:
-  int run_end(int first) const { return std::min(first + kRun, size_); }
+  int section_end(int first) const { return std::min(first + kSection, size_); }
   void each_hop_up(FunctionRef<void(const Hop&)> visit) const;
 
   int rank_, size_;

@@ -58,7 +58,7 @@ void ParameterGroups::make_slots(Memory& memory) {
   for (Pool& pool : pools_) {
     // Groups that do not take turns are there all at once, on a rank without blocks too.
     const std::int64_t all = pool.members, weights = pool.in_turn ? options_.gathered_at_once : all,
-                       gradients = options_.groups_per_run + 1;  // one more on its way out
+                       gradients = options_.groups_per_stretch + 1;  // one more on its way out
     make(pool.weights, keeps_weights() ? all : std::min(all, weights), pool.size, compute(),
          MemoryCategory::weights);
     make(pool.gradients, keeps_gradients() ? all : std::min(all, gradients), pool.size, master(),
@@ -120,38 +120,40 @@ Tensor ParameterGroups::use(const Exec& exec, int group) {
   return pool(group).weights[static_cast<std::size_t>(s.weights_slot)].flat;
 }
 
-// A planted fault: a copy whose memory nobody else needs is not released.
+// A planted bug: a copy whose memory nobody else needs is not released.
 bool ParameterGroups::keeps_stale(const Exec& exec, int group) {
   return group_.size() > 1 && std::ssize(pool(group).weights) == pool(group).members &&
-         injects(exec.faults, Fault::stale_gathered_weight);
+         injects(exec.planted, Bug::stale_gathered_weight);
 }
 
-void ParameterGroups::release(const Exec& exec, int group, RunKind run, RunPart part) {
+void ParameterGroups::release(const Exec& exec, int group, StretchKind stretch, StretchPart part) {
   if (keeps_weights()) return;
   State& s = state(group);
   DROVER_CHECK(s.gathered, "release of ", layout(group).name, " before use");
-  s.runs.set(static_cast<std::size_t>(run), part == RunPart::middle);
-  if (s.runs.any() || keeps_stale(exec, group)) return;
+  s.stretches.set(static_cast<std::size_t>(stretch), part == StretchPart::middle);
+  if (s.stretches.any() || keeps_stale(exec, group)) return;
   pool(group).weights[static_cast<std::size_t>(s.weights_slot)].owner = -1;
   s.weights_slot = -1;
   s.gathered = false;
 }
 
-void ParameterGroups::end_run(const Exec& exec, RunKind run) {
+void ParameterGroups::end_stretch(const Exec& exec, StretchKind stretch) {
   for (int g = 0; g < count(); ++g)
-    if (state(g).runs.test(static_cast<std::size_t>(run))) release(exec, g, run, RunPart::last);
+    if (state(g).stretches.test(static_cast<std::size_t>(stretch)))
+      release(exec, g, stretch, StretchPart::last);
 }
 
 void ParameterGroups::begin_step(const Exec&) {
   for (State& s : states_) {
-    s.runs_left = 0;
+    s.stretches_left = 0;
     s.reduced_once = false;
   }
 }
 
 Tensor ParameterGroups::gradients(const Exec& exec, int group) {
   State& s = state(group);
-  DROVER_CHECK(s.runs_left > 0, "gradients of ", layout(group).name, " after the last run of the step");
+  DROVER_CHECK(s.stretches_left > 0, "gradients of ", layout(group).name,
+               " after the last stretch of the step");
   if (!s.reducing.done()) collect_reduction(exec, group);
   if (s.gradients_slot < 0) {
     s.gradients_slot = take_gradients_slot(exec, group);
@@ -183,23 +185,23 @@ int ParameterGroups::take_gradients_slot(const Exec& exec, int group) {
 
 void ParameterGroups::gradients_ready(const Exec& exec, int group) {
   State& s = state(group);
-  const bool last = s.runs_left == 1;
+  const bool last = s.stretches_left == 1;
   if (last || !keeps_gradients()) reduce(exec, group);
-  --s.runs_left;
+  --s.stretches_left;
   if (last) collect_complete(exec, group);
 }
 
 // The reductions that were the last of their groups, but for the one that has just started.
 void ParameterGroups::collect_complete(const Exec& exec, int except) {
   for (int g = count() - 1; g >= 0; --g)
-    if (g != except && state(g).runs_left == 0 && !state(g).reducing.done()) collect_reduction(exec, g);
+    if (g != except && state(g).stretches_left == 0 && !state(g).reducing.done()) collect_reduction(exec, g);
 }
 
 void ParameterGroups::reduce(const Exec& exec, int group) {
   // A rank whose microbatch was empty has touched no gradient: it reduces zeros.
   const Tensor full = gradients(exec, group);
   state(group).reduction = reductions_++;
-  const bool keeps_own = group_.size() > 1 && injects(exec.faults, Fault::gradient_not_summed_over_group);
+  const bool keeps_own = group_.size() > 1 && injects(exec.planted, Bug::gradient_not_summed_over_group);
   state(group).reducing = keeps_own
                               ? group_.barrier(exec)
                               : group_.reduce_scatter(exec, {.in = full, .out = own_slice(group, full)});
@@ -212,16 +214,15 @@ void ParameterGroups::collect_reduction(const Exec& exec, int group) {
   ops::copy(exec, {.in = own_slice(group, slot.flat),
                    .out = s.shard.gradient,
                    .write = s.reduced_once ? Write::add : Write::assign});
-  if (injects(exec.faults, Fault::bfloat16_accumulation))
-    round_to_bfloat16(exec, s.shard.gradient, slot.flat);
+  if (injects(exec.planted, Bug::bfloat16_accumulation)) round_to_bfloat16(exec, s.shard.gradient, slot.flat);
   s.reduced_once = true;
   slot.owner = -1;
   s.gradients_slot = -1;
-  if (s.runs_left == 0) sum_replicas(exec, group);
+  if (s.stretches_left == 0) sum_replicas(exec, group);
 }
 
 void ParameterGroups::sum_replicas(const Exec& exec, int group) {
-  if (replicate_.size() > 1 && injects(exec.faults, Fault::gradient_not_summed_over_replicas)) return;
+  if (replicate_.size() > 1 && injects(exec.planted, Bug::gradient_not_summed_over_replicas)) return;
   state(group).replicating = replicate_.all_reduce(exec, {.x = state(group).shard.gradient});
 }
 
@@ -229,16 +230,16 @@ void ParameterGroups::finish_gradients(const Exec& exec) {
   collect_complete(exec, -1);
   for (int g = 0; g < count(); ++g) {
     State& s = state(g);
-    DROVER_CHECK(s.runs_left == 0 && s.reduced_once, "gradients of ", layout(g).name,
-                 " are not complete: ", s.runs_left, " runs are left");
+    DROVER_CHECK(s.stretches_left == 0 && s.reduced_once, "gradients of ", layout(g).name,
+                 " are not complete: ", s.stretches_left, " stretches are left");
     s.replicating.wait(exec);
   }
 }
 
 void ParameterGroups::weights_updated(const Exec& exec) {
   for (State& s : states_) {
-    DROVER_CHECK(s.gathering.done() && s.runs.none(), "weights updated inside a run");
-    if (s.gathered && group_.size() > 1 && injects(exec.faults, Fault::stale_gathered_weight)) continue;
+    DROVER_CHECK(s.gathering.done() && s.stretches.none(), "weights updated inside a stretch");
+    if (s.gathered && group_.size() > 1 && injects(exec.planted, Bug::stale_gathered_weight)) continue;
     s.gathered = false;
   }
 }

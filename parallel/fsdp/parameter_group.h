@@ -5,26 +5,26 @@
 //   groups.gather(exec, l + 1);                      // starts to collect working weights, under the compute of l
 //   Tensor weights = groups.use(exec, l);            // waits for them
 //   ... compute ...
-//   groups.release(exec, l, run, part);              // ZeRO-3: ends the use; at a run's end the copy may go
+//   groups.release(exec, l, stretch, part);          // ZeRO-3: ends the use; at a stretch's end the copy may go
 //   Tensor gradients = groups.gradients(exec, l);    // full float32 gradient, to be added to
 //   groups.gradients_ready(exec, l);                 // starts to reduce it, as the policy says
 //
 // Policies (ZeRO, Rajbhandari et al. 2020; ZeRO-2 is Llama 3's choice):
-//   ZeRO-1  gathers once per step; accumulates full gradients; reduce-scatters once per step, after the last run
-//   ZeRO-2  gathers once per step; reduce-scatters after the last weight gradient of each run into a shard
+//   ZeRO-1  gathers once per step; accumulates full gradients; reduce-scatters once per step, after the last stretch
+//   ZeRO-2  gathers once per step; reduce-scatters after the last weight gradient of each stretch into a shard
 //           accumulator
-//   ZeRO-3  as ZeRO-2; gathers at the first use in a run of forwards, of input gradients or of weight gradients, and
-//           releases at the last use of the last run that goes on
-// A run is a sequence of consecutive actions of one kind of one stage (parallel/pipeline/schedule.h); without a pipeline it is
-// one microbatch. gradients_ready ends one of weight gradients. After a group's last run of a step its shard is summed
-// over the replicate axis as soon as the group's own reduction is complete, which is asked for when the next group's
-// starts. So both travel under the backward of the groups before. Every rank of the group and of the replicate axis
-// issues the same verbs in the same order, empty microbatches included.
+//   ZeRO-3  as ZeRO-2; gathers at the first use in a stretch of forwards, of input gradients or of weight
+//           gradients, and releases at the last use of the last stretch that goes on
+// A stretch is a sequence of consecutive actions of one kind of one stage (parallel/pipeline/schedule.h); without a
+// pipeline it is one microbatch. gradients_ready ends one of weight gradients. After a group's last stretch of a step
+// its shard is summed over the replicate axis as soon as the group's own reduction is complete, which is asked for
+// when the next group's starts. So both travel under the backward of the groups before. Every rank of the group and
+// of the replicate axis issues the same verbs in the same order, empty microbatches included.
 //
 // Memory per rank, P parameters over S shards, c and m bytes of compute and master dtype: masters and moments
 // 3 P m / S; working weights P c (ZeRO-3: P c / S, embedding, head and `gathered_at_once` blocks); full gradients
-// P m (ZeRO-2 and 3: embedding, head and `groups_per_run` blocks and one on its way, and P m / S). One thread uses it.
-// Nothing allocates after construction.
+// P m (ZeRO-2 and 3: embedding, head and `groups_per_stretch` blocks and one on its way, and P m / S). One thread
+// uses it. Nothing allocates after construction.
 #pragma once
 
 #include <bitset>
@@ -44,10 +44,11 @@ struct ParameterGroupsOptions {
   std::vector<GroupLayout> layouts;  // by group index
   DType compute = DType::float32;
   Zero zero = Zero::two;
-  // How many groups that take turns are filled with gradients at once: 1 where a run is one microbatch, a stage's
+  // How many groups that take turns are filled with gradients at once: 1 where a stretch is one microbatch, a stage's
   // blocks where it is longer.
-  std::int64_t groups_per_run = 1;
-  // ZeRO-3: of how many groups that take turns the weights are there at once (most_gathered, parallel/pipeline/schedule.h).
+  std::int64_t groups_per_stretch = 1;
+  // ZeRO-3: of how many groups that take turns the weights are there at once (most_gathered,
+  // parallel/pipeline/schedule.h).
   std::int64_t gathered_at_once = 2;
 };
 
@@ -80,16 +81,16 @@ class ParameterGroups {
   void gather(const Exec& exec, int group);
   // The flat working weights [size], compute dtype; gathers when nobody did. Valid until release.
   Tensor use(const Exec& exec, int group);
-  // ZeRO-3, after a use by an action that is this part of its run: in the middle the copy stays for the rest of the
-  // run; at its end its memory is free, unless the copy stays for a run of another kind.
-  void release(const Exec& exec, int group, RunKind run, RunPart part);
-  // At the end of a run whose last action may have used no weights: releases what stayed for it.
-  void end_run(const Exec& exec, RunKind run);
+  // ZeRO-3, after a use by an action that is this part of its stretch: in the middle the copy stays for the rest of the
+  // stretch; at its end its memory is free, unless the copy stays for a stretch of another kind.
+  void release(const Exec& exec, int group, StretchKind stretch, StretchPart part);
+  // At the end of a stretch whose last action may have used no weights: releases what stayed for it.
+  void end_stretch(const Exec& exec, StretchKind stretch);
 
-  // Before the first microbatch of a step: gradients start from zero, and no runs are expected.
+  // Before the first microbatch of a step: gradients start from zero, and no stretches are expected.
   void begin_step(const Exec& exec);
   // So many more gradients_ready of this group will come in the step. At least one for every group.
-  void expect_runs(int group, int runs) { state(group).runs_left += runs; }
+  void expect_stretches(int group, int stretches) { state(group).stretches_left += stretches; }
   // The flat full gradient [size], master dtype: add to it. Valid until gradients_ready.
   Tensor gradients(const Exec& exec, int group);
   void gradients_ready(const Exec& exec, int group);
@@ -97,7 +98,7 @@ class ParameterGroups {
   // ranks when it returns.
   void finish_gradients(const Exec& exec);
 
-  // After the optimizer wrote `working`: gathered copies are out of date. Not inside a run.
+  // After the optimizer wrote `working`: gathered copies are out of date. Not inside a stretch.
   void weights_updated(const Exec& exec);
 
  private:
@@ -110,11 +111,11 @@ class ParameterGroups {
     GroupShard shard;
     int pool = 0;  // which pool of slots it draws from: groups of equal size share one
     int weights_slot = -1, gradients_slot = -1;
-    std::bitset<kRunKinds> runs;  // that the gathered weights stay for
-    bool gathered = false;        // complete and up to date
-    int runs_left = 0;            // of weight gradients in this step
-    bool reduced_once = false;    // the shard's gradient holds a sum already
-    std::int64_t reduction = 0;   // when its reduction was started
+    std::bitset<kStretchKinds> stretches;  // that the gathered weights stay for
+    bool gathered = false;                 // complete and up to date
+    int stretches_left = 0;                // of weight gradients in this step
+    bool reduced_once = false;             // the shard's gradient holds a sum already
+    std::int64_t reduction = 0;            // when its reduction was started
     // reducing: over the group, into the full gradient's own slice; replicating: the shard's sum over replicas
     Pending gathering, reducing, replicating;
   };

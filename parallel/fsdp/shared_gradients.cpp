@@ -22,8 +22,8 @@ std::vector<Tensor> pieces_of(std::span<const ParameterLayout> table, const Para
   return pieces;
 }
 
-bool leaves_out(const Exec& exec, const Communicator& ranks, Fault fault) {
-  return ranks.size() > 1 && injects(exec.faults, fault);
+bool leaves_out(const Exec& exec, const Communicator& ranks, Bug fault) {
+  return ranks.size() > 1 && injects(exec.planted, fault);
 }
 
 }  // namespace
@@ -62,9 +62,9 @@ void SharedGradients::sum(const Exec& exec, const Packed& packed) {
 }
 
 void SharedGradients::sum(const Exec& exec) {
-  if (!leaves_out(exec, *norms_.ranks, Fault::norm_gradient_not_summed)) sum(exec, norms_);
-  if (!leaves_out(exec, *copies_.ranks, Fault::kv_copies_not_summed)) sum(exec, copies_);
-  if (!tied_gradient_.empty() && !leaves_out(exec, tied_, Fault::tied_gradient_not_summed))
+  if (!leaves_out(exec, *norms_.ranks, Bug::norm_gradient_not_summed)) sum(exec, norms_);
+  if (!leaves_out(exec, *copies_.ranks, Bug::kv_copies_not_summed)) sum(exec, copies_);
+  if (!tied_gradient_.empty() && !leaves_out(exec, tied_, Bug::tied_gradient_not_summed))
     tied_.all_reduce(exec, {.x = tied_gradient_}).wait(exec);
 }
 

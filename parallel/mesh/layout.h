@@ -71,7 +71,7 @@ Box local_box(const ParameterLayout& parameter, int tensor_rank, int tensor_rank
 // it into checkpoints.
 bool counts_piece(const ParameterLayout& parameter, int tensor_rank);
 
-// A consecutive run of flat elements of a group that belongs to one parameter's local piece.
+// Consecutive flat elements of a group that belongs to one parameter's local piece.
 struct GroupPiece {
   int parameter = 0;       // index into the table
   std::int64_t begin = 0;  // first flat element in the group

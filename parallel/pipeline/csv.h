@@ -31,7 +31,7 @@ constexpr std::int64_t kMostScheduleBytes = 64 << 20;
 // waits for another. `path` is for messages.
 PipelineSchedule read_schedule_csv(std::string_view text, std::string_view path);
 
-// Reads back as the same schedule, apart from run_length.
+// Reads back as the same schedule, apart from stretch.
 std::string schedule_csv(const PipelineSchedule& schedule);
 
 }  // namespace drover

@@ -63,8 +63,8 @@ Timeline gpipe(const ScheduleOptions& o, bool split) {
 // of microbatches.
 class Groups {
  public:
-  Groups(const ScheduleOptions& o, int run_length) : chunks_(o.chunks), microbatches_(o.microbatches) {
-    const int whole = microbatches_ / run_length, rest = microbatches_ % run_length;
+  Groups(const ScheduleOptions& o, int stretch) : chunks_(o.chunks), microbatches_(o.microbatches) {
+    const int whole = microbatches_ / stretch, rest = microbatches_ % stretch;
     count_ = std::max(1, whole + (rest >= o.ranks ? 1 : 0));
   }
   int largest() const { return (microbatches_ + count_ - 1) / count_; }
@@ -99,8 +99,8 @@ Timeline one_f_one_b(const ScheduleOptions& o, const Groups& groups, int ahead) 
 
 // With one chunk a rank is ahead of the last by its distance; with more, twice that, since a backward's way back
 // takes as long, and by the forwards of the other chunks of a group (Narayanan et al. 2021, figure 4).
-Timeline one_f_one_b(const ScheduleOptions& o, int run_length, int rank) {
-  const Groups groups(o, run_length);
+Timeline one_f_one_b(const ScheduleOptions& o, int stretch, int rank) {
+  const Groups groups(o, stretch);
   const int distance = o.ranks - 1 - rank;
   return one_f_one_b(o, groups, o.chunks == 1 ? distance : 2 * distance + (o.chunks - 1) * groups.largest());
 }
@@ -163,14 +163,14 @@ Timeline zb_v(const ScheduleOptions& o, int rank) {
   return writer.take();
 }
 
-Timeline timeline_of(const ScheduleOptions& o, int run_length, int rank) {
+Timeline timeline_of(const ScheduleOptions& o, int stretch, int rank) {
   switch (o.schedule) {
     case Schedule::gpipe:
     case Schedule::gpipe_split:
       return gpipe(o, o.schedule == Schedule::gpipe_split);
     case Schedule::one_f_one_b:
     case Schedule::interleaved:
-      return one_f_one_b(o, run_length, rank);
+      return one_f_one_b(o, stretch, rank);
     case Schedule::zb_h1:
       return zb_h1(o, rank);
     case Schedule::zb_v:
@@ -193,7 +193,7 @@ void check_size(std::string_view key, int value) {
 void check_sizes(const ScheduleOptions& o) {
   check_size("parallel.pipeline", o.ranks);
   check_size("parallel.virtual_stages", o.chunks);
-  check_size("parallel.run_length", o.run_length.value_or(1));
+  check_size("parallel.stretch", o.stretch.value_or(1));
   check_size("the number of microbatches of a step", o.microbatches);
   if (o.ranks > kMost / o.chunks)
     throw usage_error("parallel.pipeline x parallel.virtual_stages is ", o.ranks, " x ", o.chunks,
@@ -216,9 +216,9 @@ void check_chunks(const ScheduleOptions& o) {
                       ", and parallel.schedule zb-v has two stages a rank; use 2, or the schedule zb-h1");
 }
 
-void check_run_length(const ScheduleOptions& o) {
-  if (o.schedule == Schedule::interleaved && o.run_length.value_or(o.ranks) < o.ranks)
-    throw usage_error("parallel.run_length is ", *o.run_length,
+void check_stretch(const ScheduleOptions& o) {
+  if (o.schedule == Schedule::interleaved && o.stretch.value_or(o.ranks) < o.ranks)
+    throw usage_error("parallel.stretch is ", *o.stretch,
                       ", and the schedule interleaved needs at least parallel.pipeline, ", o.ranks,
                       ": the next stage would wait for microbatches that are still underway");
 }
@@ -239,7 +239,7 @@ PipelineSchedule from_csv(const ScheduleOptions& o) {
     throw usage_error("parallel.schedule_file ", o.csv_path, " is for ", schedule.microbatches,
                       " microbatches, and a step has ", o.microbatches,
                       " on each data-parallel rank; change train.batch_tokens or the file");
-  schedule.run_length = o.run_length.value_or(o.ranks);
+  schedule.stretch = o.stretch.value_or(o.ranks);
   return schedule;
 }
 
@@ -248,7 +248,7 @@ PipelineSchedule from_csv(const ScheduleOptions& o) {
 void check_schedule(const ScheduleOptions& options) {
   check_sizes(options);
   check_chunks(options);
-  check_run_length(options);
+  check_stretch(options);
   if (options.schedule == Schedule::csv && options.csv_path.empty())
     throw usage_error(
         "parallel.schedule is csv, which needs parallel.schedule_file, or use another schedule");
@@ -261,9 +261,9 @@ PipelineSchedule make_schedule(const ScheduleOptions& options) {
                                              ? Placement::v_shaped(options.ranks)
                                              : Placement::round_robin(options.ranks, options.chunks),
                             .microbatches = options.microbatches,
-                            .run_length = options.run_length.value_or(options.ranks)};
+                            .stretch = options.stretch.value_or(options.ranks)};
   for (int rank = 0; rank < options.ranks; ++rank)
-    schedule.timelines.push_back(timeline_of(options, schedule.run_length, rank));
+    schedule.timelines.push_back(timeline_of(options, schedule.stretch, rank));
   return schedule;
 }
 

@@ -19,19 +19,20 @@ Tensor PipelineExecutor::buffer(int number, std::int64_t tokens) const {
   return memory_.tensor(options_.compute, {tokens, options_.hidden}, number * bytes);
 }
 
-void PipelineExecutor::compute(const Exec& exec, const ProgramStep& step, Stage& stage, RunPart part_of_run) {
+void PipelineExecutor::compute(const Exec& exec, const ProgramStep& step, Stage& stage,
+                               StretchPart part_of_stretch) {
   const int microbatch = step.action.microbatch;
   const std::int64_t tokens = stage.hand_over_tokens(microbatch);
   const HandOver hand_over{.in = buffer(step.input, tokens), .out = buffer(step.output, tokens)};
   switch (step.action.kind) {
     case ActionKind::forward:
-      return stage.forward(exec, microbatch, hand_over, part_of_run);
+      return stage.forward(exec, microbatch, hand_over, part_of_stretch);
     case ActionKind::backward:
-      return stage.backward(exec, microbatch, hand_over, part_of_run);
+      return stage.backward(exec, microbatch, hand_over, part_of_stretch);
     case ActionKind::backward_input:
-      return stage.backward_input(exec, microbatch, hand_over, part_of_run);
+      return stage.backward_input(exec, microbatch, hand_over, part_of_stretch);
     case ActionKind::backward_weight:
-      return stage.backward_weight(exec, microbatch, part_of_run);
+      return stage.backward_weight(exec, microbatch, part_of_stretch);
   }
 }
 
@@ -52,7 +53,7 @@ void PipelineExecutor::run(const Exec& exec, const PipelineProgram& program,
       wait(exec, step.input);
       wait(exec, step.output);
       compute(exec, step, *stages[static_cast<std::size_t>(step.action.chunk)],
-              ends[computed++] != 0 ? RunPart::last : RunPart::middle);
+              ends[computed++] != 0 ? StretchPart::last : StretchPart::middle);
     } else {
       wait(exec, step.buffer);
       start_message(exec, step, stages.front()->hand_over_tokens(step.microbatch));

@@ -18,22 +18,23 @@ struct HandOver {
   Tensor in, out;
 };
 
-// A run of blocks on one pipeline rank (+ embedding on the first, + head and loss on the last): what the
+// Consecutive blocks on one pipeline rank (+ embedding on the first, + head and loss on the last): what the
 // executor drives. Implemented by model/stage.h, so that parallel/ never learns of models. Microbatches are
-// numbers into the step's batch that the implementation was given before. part_of_run (parallel/pipeline/schedule.h): after
-// which actions gradients are reduced and weights released.
+// numbers into the step's batch that the implementation was given before. part_of_stretch
+// (parallel/pipeline/schedule.h): after which actions gradients are reduced and weights released.
 class Stage {
  public:
   virtual ~Stage() = default;
   // S of the microbatch; nothing is sent where it is 0.
   virtual std::int64_t hand_over_tokens(int microbatch) const = 0;
   virtual void forward(const Exec& exec, int microbatch, const HandOver& activations,
-                       RunPart part_of_run) = 0;
+                       StretchPart part_of_stretch) = 0;
   virtual void backward_input(const Exec& exec, int microbatch, const HandOver& gradients,
-                              RunPart part_of_run) = 0;
-  virtual void backward_weight(const Exec& exec, int microbatch, RunPart part_of_run) = 0;
+                              StretchPart part_of_stretch) = 0;
+  virtual void backward_weight(const Exec& exec, int microbatch, StretchPart part_of_stretch) = 0;
   // Both, block by block, so that what weight gradients need dies at once.
-  virtual void backward(const Exec& exec, int microbatch, const HandOver& gradients, RunPart part_of_run) = 0;
+  virtual void backward(const Exec& exec, int microbatch, const HandOver& gradients,
+                        StretchPart part_of_stretch) = 0;
 };
 
 class PipelineExecutor {
@@ -48,7 +49,7 @@ class PipelineExecutor {
   PipelineExecutor(Memory& memory, Communicator& pipeline, const Options& options);
 
   // One step, or one turn of evaluation. `stages`: of this rank, by chunk. ends[i]: whether the program's i-th compute
-  // ends a run (run_ends).
+  // ends a stretch (stretch_ends).
   void run(const Exec& exec, const PipelineProgram& program, std::span<const std::uint8_t> ends,
            std::span<Stage* const> stages);
 
@@ -58,7 +59,7 @@ class PipelineExecutor {
   void wait(const Exec& exec, int buffer) {
     if (buffer >= 0) pending(buffer).wait(exec);
   }
-  void compute(const Exec& exec, const ProgramStep& step, Stage& stage, RunPart part_of_run);
+  void compute(const Exec& exec, const ProgramStep& step, Stage& stage, StretchPart part_of_stretch);
   void start_message(const Exec& exec, const ProgramStep& step, std::int64_t tokens);
 
   Communicator& pipeline_;

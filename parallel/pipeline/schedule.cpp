@@ -102,16 +102,16 @@ SlotCount count_slots(const Timeline& timeline, int chunk) {
   return most;
 }
 
-std::vector<std::uint8_t> run_ends(const Timeline& timeline, int run_length) {
+std::vector<std::uint8_t> stretch_ends(const Timeline& timeline, int stretch) {
   struct OpenRun {
     std::size_t newest = 0;
     int length = 0;
   };
-  std::array<OpenRun, kRunKinds> open;
+  std::array<OpenRun, kStretchKinds> open;
   std::vector<std::uint8_t> ends(timeline.size(), 0);
   for (std::size_t i = 0; i < timeline.size(); ++i) {
-    auto& [newest, length] = open[static_cast<std::size_t>(timeline[i].run_kind())];
-    if (length > 0 && (length == run_length || timeline[i].chunk != timeline[newest].chunk)) {
+    auto& [newest, length] = open[static_cast<std::size_t>(timeline[i].stretch_kind())];
+    if (length > 0 && (length == stretch || timeline[i].chunk != timeline[newest].chunk)) {
       ends[newest] = 1;
       length = 0;
     }
@@ -123,16 +123,16 @@ std::vector<std::uint8_t> run_ends(const Timeline& timeline, int run_length) {
   return ends;
 }
 
-int weight_runs(const Timeline& timeline, int run_length, int chunk) {
-  const std::vector<std::uint8_t> ends = run_ends(timeline, run_length);
-  int runs = 0;
+int weight_stretches(const Timeline& timeline, int stretch, int chunk) {
+  const std::vector<std::uint8_t> ends = stretch_ends(timeline, stretch);
+  int stretches = 0;
   for (std::size_t i = 0; i < timeline.size(); ++i)
-    if (ends[i] != 0 && timeline[i].makes_weight_gradient() && timeline[i].chunk == chunk) ++runs;
-  return runs;
+    if (ends[i] != 0 && timeline[i].makes_weight_gradient() && timeline[i].chunk == chunk) ++stretches;
+  return stretches;
 }
 
-int longest_run(const Timeline& timeline, int run_length) {
-  const std::vector<std::uint8_t> ends = run_ends(timeline, run_length);
+int longest_stretch(const Timeline& timeline, int stretch) {
+  const std::vector<std::uint8_t> ends = stretch_ends(timeline, stretch);
   int longest = 0, length = 0;
   for (std::size_t i = 0; i < timeline.size(); ++i) {
     if (!timeline[i].makes_weight_gradient()) continue;
@@ -142,13 +142,14 @@ int longest_run(const Timeline& timeline, int run_length) {
   return longest;
 }
 
-std::int64_t most_gathered(const Timeline& timeline, int run_length, const WeightUse& use) {
-  const std::vector<std::uint8_t> ends = run_ends(timeline, run_length);
-  std::vector<std::bitset<kRunKinds>> held(use.blocks.size());  // by chunk: the runs that hold its weights
+std::int64_t most_gathered(const Timeline& timeline, int stretch, const WeightUse& use) {
+  const std::vector<std::uint8_t> ends = stretch_ends(timeline, stretch);
+  std::vector<std::bitset<kStretchKinds>> held(
+      use.blocks.size());  // by chunk: the stretches that hold its weights
   std::int64_t most = 0;
   for (std::size_t i = 0; i < timeline.size(); ++i) {
     const auto chunk = static_cast<std::size_t>(timeline[i].chunk),
-               kind = static_cast<std::size_t>(timeline[i].run_kind());
+               kind = static_cast<std::size_t>(timeline[i].stretch_kind());
     const bool uses = timeline[i].kind != ActionKind::backward_weight || use.by_backward_weight;
     const bool whole_before = held[chunk].any();
     if (uses || ends[i] != 0) held[chunk].set(kind, ends[i] == 0);

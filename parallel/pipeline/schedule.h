@@ -21,11 +21,12 @@ enum class ActionKind : std::uint8_t {
 };
 char letter(ActionKind kind);
 
-// Actions make runs by kind: a run is a maximal sequence of actions of one kind and chunk, at most N, between which no
-// action of that kind of another chunk comes (actions of other kinds may). A fused backward is a weight gradient.
-enum class RunKind : std::uint8_t { forward, input_gradient, weight_gradient };
-constexpr std::size_t kRunKinds = 3;
-enum class RunPart : std::uint8_t { middle, last };
+// Actions make stretches by kind: a stretch is a maximal sequence of actions of one kind and chunk, at most N,
+// between which no action of that kind of another chunk comes (actions of other kinds may). A fused backward is a
+// weight gradient.
+enum class StretchKind : std::uint8_t { forward, input_gradient, weight_gradient };
+constexpr std::size_t kStretchKinds = 3;
+enum class StretchPart : std::uint8_t { middle, last };
 
 struct Action {
   ActionKind kind = ActionKind::forward;
@@ -39,9 +40,9 @@ struct Action {
   bool makes_weight_gradient() const {
     return kind == ActionKind::backward || kind == ActionKind::backward_weight;
   }
-  RunKind run_kind() const {
-    if (makes_weight_gradient()) return RunKind::weight_gradient;
-    return kind == ActionKind::forward ? RunKind::forward : RunKind::input_gradient;
+  StretchKind stretch_kind() const {
+    if (makes_weight_gradient()) return StretchKind::weight_gradient;
+    return kind == ActionKind::forward ? StretchKind::forward : StretchKind::input_gradient;
   }
 };
 using Timeline = std::vector<Action>;
@@ -86,7 +87,7 @@ enum class Schedule : std::uint8_t {
   one_f_one_b,  // Narayanan et al. 2019, PipeDream-flush; on one rank F and B alternate
   gpipe,        // Huang et al. 2019: all forwards, then all backwards; several chunks: one after the other
   gpipe_split,  // gpipe with input gradients first and weight gradients last; for tests, it has no name in YAML
-  interleaved,  // Narayanan et al. 2021, with the run length N of Llama 3 (section 3.3.2)
+  interleaved,  // Narayanan et al. 2021, with the N of Llama 3 (section 3.3.2)
   zb_h1,        // Qi et al. 2023, "Zero Bubble Pipeline Parallelism": 1F1B's memory, a third of its bubble
   zb_v,         // the same, ZB-V: two chunks, placed in a V; no bubble where F, I and W cost the same
   csv,          // from the user's file, parallel/pipeline/csv.h
@@ -102,10 +103,10 @@ struct ScheduleOptions {
   int ranks = 1;   // parallel.pipeline
   int chunks = 1;  // parallel.virtual_stages
   int microbatches = 1;
-  // parallel.run_length, Llama 3's N: how many consecutive microbatches of one chunk make a run, from depth-first
+  // parallel.stretch, Llama 3's N: how many consecutive microbatches of one chunk make a stretch, from depth-first
   // (N = ranks, the default) to breadth-first (N = microbatches). It bounds for how many microbatches the gradients
   // (ZeRO-2 and 3) and weights (ZeRO-3) of a chunk stay whole; `interleaved` also orders its actions by it.
-  std::optional<int> run_length;
+  std::optional<int> stretch;
   std::string csv;       // text of parallel.schedule_file, where schedule is csv
   std::string csv_path;  // for messages
 };
@@ -113,12 +114,12 @@ struct ScheduleOptions {
 struct PipelineSchedule {
   Placement placement = Placement::round_robin(1, 1);
   int microbatches = 0;
-  int run_length = 1;
+  int stretch = 1;
   std::vector<Timeline> timelines;  // one per pipeline rank
 };
 
 // Any number of microbatches, from 1 on. Error{usage} names the key that does not fit (parallel.schedule,
-// parallel.virtual_stages, parallel.run_length, parallel.pipeline) and the nearest legal values; Error{input} the
+// parallel.virtual_stages, parallel.stretch, parallel.pipeline) and the nearest legal values; Error{input} the
 // line of a CSV.
 PipelineSchedule make_schedule(const ScheduleOptions& options);
 // What it refuses, as far as that needs neither the number of microbatches nor the CSV.
@@ -136,21 +137,22 @@ struct SlotCount {
 };
 SlotCount count_slots(const Timeline& timeline, int chunk = 0);
 
-// ends[i] is 1 where action i is the last of its run. There a chunk's gradients are reduced, where the run is of weight
-// gradients (ZeRO-2 and 3), and its weights released, where no run of another kind still uses them (ZeRO-3).
-std::vector<std::uint8_t> run_ends(const Timeline& timeline, int run_length);
-// How many runs of weight gradients a chunk has: so often its gradients are ready in a step.
-int weight_runs(const Timeline& timeline, int run_length, int chunk);
-// Microbatches in the longest run of weight gradients; 0 when there is no backward.
-int longest_run(const Timeline& timeline, int run_length);
+// ends[i] is 1 where action i is the last of its stretch. There a chunk's gradients are reduced, where the stretch is
+// of weight gradients (ZeRO-2 and 3), and its weights released, where no stretch of another kind still uses them
+// (ZeRO-3).
+std::vector<std::uint8_t> stretch_ends(const Timeline& timeline, int stretch);
+// How many stretches of weight gradients a chunk has: so often its gradients are ready in a step.
+int weight_stretches(const Timeline& timeline, int stretch, int chunk);
+// Microbatches in the longest stretch of weight gradients; 0 when there is no backward.
+int longest_stretch(const Timeline& timeline, int stretch);
 
 // Which actions use how many weights.
 struct WeightUse {
   std::vector<std::int64_t> blocks;  // of each chunk
   bool by_backward_weight = false;   // where it computes activations again
 };
-// The most blocks whose weights a rank has at once under ZeRO-3: all of every chunk that has a run going on; of a chunk
-// whose run is the action alone, the block in use and the next one.
-std::int64_t most_gathered(const Timeline& timeline, int run_length, const WeightUse& use);
+// The most blocks whose weights a rank has at once under ZeRO-3: all of every chunk that has a stretch going on; of a
+// chunk whose stretch is the action alone, the block in use and the next one.
+std::int64_t most_gathered(const Timeline& timeline, int stretch, const WeightUse& use);
 
 }  // namespace drover

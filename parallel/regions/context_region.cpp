@@ -57,7 +57,7 @@ ContextRegion::Scattering ContextRegion::start_scatter(const Exec& exec, const T
   const std::int64_t tokens = gradients.dims[0], heads = gradients.dims[1], size_of_head = gradients.dims[2];
   const Tensor gathered = exec.scratch.take(gradients.dtype, {tokens, heads, size_of_head});
   const Tensor local = exec.scratch.take(gradients.dtype, {tokens / size(), heads, size_of_head});
-  const bool swaps = injects(exec.faults, Fault::pieces_swapped_in_backward);
+  const bool swaps = injects(exec.planted, Bug::pieces_swapped_in_backward);
   reorder(exec, gradients, swaps ? order.key_order : order.gathered_order, gathered);
   return {.local = local, .pending = context_.reduce_scatter(exec, {.in = gathered, .out = local})};
 }

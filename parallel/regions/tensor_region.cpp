@@ -97,7 +97,7 @@ void TensorRegion::matmul_scatter(const Exec& exec, const MatmulScatter& m, Func
     const Tensor piece = piece_of(partial, p, n);
     ops::matmul(exec, {.product = m.product, .a = piece_of(m.in, p, n), .b = m.weight, .out = piece});
     if (m.product == Product::nn && size() > 1 &&
-        injects(exec.faults, Fault::input_gradient_not_summed_over_tensor))
+        injects(exec.planted, Bug::input_gradient_not_summed_over_tensor))
       ops::copy(exec, {.in = piece_of(piece, rank(), size()), .out = piece_of(sum, p, n)});
     else
       pending[static_cast<std::size_t>(p)] = start_scatter(exec, partial, sum, p);

@@ -7,7 +7,7 @@
 //
 // The products beside these are cut into pieces of tokens, so that one piece travels while the next is computed.
 // Piece p of n is tokens [p N / n, (p + 1) N / n), of which rank t's shard holds the t-th part; so a shard is n
-// runs of tokens, gathers and scatters need no copies, and the order of tokens in `full` is that of the microbatch.
+// ranges of tokens, gathers and scatters need no copies, and the order of tokens in `full` is that of the microbatch.
 //
 // Partial results of products are kept, sent and added in master dtype and rounded once, as a rank alone rounds its
 // product. Bits depend on N and TP alone: sums are in rank order. A rank alone (TP = 1) obeys the same verbs; `full`

@@ -16,8 +16,8 @@ namespace drover::testing {
 
 enum class Cut : std::uint8_t {
   flat,     // one flat aligned shard each, of all tensors (FSDP)
-  rows,     // runs of rows; vectors by elements
-  columns,  // runs of columns
+  rows,     // ranges of rows; vectors by elements
+  columns,  // ranges of columns
   first,    // everything on rank 0
   dealt,    // whole tensors in turn (pipeline stages); some ranks have nothing
 };
@@ -33,7 +33,7 @@ inline std::vector<ParameterLayout> small_model() {
 }
 inline constexpr std::array<const char*, 3> kSlots{"weight", "moment1", "moment2"};
 
-// The part'th of `parts` equal runs of [0, n), the last ones shorter.
+// The part'th of `parts` equal ranges of [0, n), the last ones shorter.
 inline std::pair<std::int64_t, std::int64_t> run_of(std::int64_t n, int part, int parts) {
   return {n * part / parts, n * (part + 1) / parts};
 }

@@ -59,13 +59,13 @@ def a_layout_that_does_not_fit_is_refused_with_its_reason():
     check(run(CONFIG, "--layouts", "tp5").returncode == 2, result)
 
 
-def what_is_no_layout_or_no_fault_is_a_usage_error():
+def what_is_no_layout_or_no_bug_is_a_usage_error():
     for arguments, named in ((["--layouts", "xp2"], "xp2"), (["--inject", "gremlin"], "gremlin")):
         result = run(CONFIG, *arguments)
         check(result.returncode == 2 and named in result.stderr, result)
 
 
-def a_planted_fault_is_caught_or_said_not_to_be_exercised():
+def a_planted_bug_is_caught_or_said_not_to_be_exercised():
     listed = run("--list-faults")
     check(listed.returncode == 0 and len(listed.stdout.splitlines()) >= 12, listed)
     check("norm-counts-replicas" in listed.stdout, listed)
@@ -109,8 +109,8 @@ def main():
     for test in (
         layouts_pass_and_the_report_says_the_same,
         a_layout_that_does_not_fit_is_refused_with_its_reason,
-        what_is_no_layout_or_no_fault_is_a_usage_error,
-        a_planted_fault_is_caught_or_said_not_to_be_exercised,
+        what_is_no_layout_or_no_bug_is_a_usage_error,
+        a_planted_bug_is_caught_or_said_not_to_be_exercised,
         a_subject_that_proves_nothing_is_named,
         processes_have_the_bits_of_threads,
         long_rows_and_a_large_vocabulary_pass,

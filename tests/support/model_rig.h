@@ -103,9 +103,9 @@ class ModelRig {
   double run() {
     groups_.weights_updated(exec());
     groups_.begin_step(exec());
-    stage_.begin_step(exec(), batch_, weight_runs(timeline(), schedule_.run_length, 0));
+    stage_.begin_step(exec(), batch_, weight_stretches(timeline(), schedule_.stretch, 0));
     Stage* const stage = &stage_;
-    pipeline_.run(exec(), program_of(schedule_, 0), run_ends(timeline(), schedule_.run_length), {&stage, 1});
+    pipeline_.run(exec(), program_of(schedule_, 0), stretch_ends(timeline(), schedule_.stretch), {&stage, 1});
     groups_.finish_gradients(exec());
     return *stage_.loss().as<double>();
   }

@@ -82,14 +82,14 @@ TEST_CASE(
     "bytes and traffic of a dry run are those of the real first step where ZeRO-3 holds weights for runs") {
   for (const auto& [schedule, stages] :
        {std::pair{"gpipe", 1}, {"1f1b", 1}, {"interleaved", 2}, {"zb-h1", 1}, {"zb-v", 2}})
-    for (const std::int64_t run_length : {1, 2, 4}) {
+    for (const std::int64_t stretch : {1, 2, 4}) {
       ParallelConfig parallel{
-          .pipeline = 2, .zero = 3, .schedule = schedule, .virtual_stages = stages, .run_length = run_length};
-      if (schedule == std::string("interleaved") && run_length < 2) continue;
+          .pipeline = 2, .zero = 3, .schedule = schedule, .virtual_stages = stages, .stretch = stretch};
+      if (schedule == std::string("interleaved") && stretch < 2) continue;
       Config config = with(parallel);
       config.model.num_hidden_layers = 8;
       config.train.microbatch_sequences = 1;
-      INFO(schedule << ", N = " << run_length);
+      INFO(schedule << ", N = " << stretch);
       check_every_rank(config, 4);
     }
 }

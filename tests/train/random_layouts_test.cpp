@@ -86,7 +86,7 @@ void draw_schedule(Random& random, Drawn& drawn, int microbatches, const std::fi
   if (pipeline * p.virtual_stages > layers)
     drawn.config.model.num_hidden_layers = pipeline * p.virtual_stages;
   const int shortest = p.schedule == "interleaved" ? pipeline : 1;
-  if (random() % 2 == 0) p.run_length = draw(random, shortest, pipeline + 3);
+  if (random() % 2 == 0) p.stretch = draw(random, shortest, pipeline + 3);
   if (random() % 2 == 0)
     p.stage_layers = draw_stage_layers(random, static_cast<int>(drawn.config.model.num_hidden_layers),
                                        pipeline * static_cast<int>(p.virtual_stages));
@@ -132,7 +132,7 @@ std::string described(const Drawn& drawn) {
   const Config& c = drawn.config;
   const ParallelConfig& p = c.parallel;
   return cat("tp", p.tensor, " cp", p.context, " pp", p.pipeline, " shard", p.shard, " rep", p.replicate,
-             " zero", p.zero, " ", p.schedule, " v", p.virtual_stages, " n", p.run_length.value_or(0),
+             " zero", p.zero, " ", p.schedule, " v", p.virtual_stages, " n", p.stretch.value_or(0),
              " layers ", p.stage_layers, " of ", c.model.num_hidden_layers, ", heads ",
              c.model.num_attention_heads, "/", c.model.num_key_value_heads,
              c.model.tie_word_embeddings ? ", tied" : "", ", ",

@@ -176,7 +176,7 @@ TEST_CASE("a subject that proves nothing is named: no fall of the loss, no gradi
   CHECK(still.why().size() == 1);
 }
 
-TEST_CASE("the exit code says whether all agree, or whether the planted fault was caught everywhere") {
+TEST_CASE("the exit code says whether all agree, or whether the planted bug was caught everywhere") {
   CHECK(exit_of({.passed = 3, .refused = 1}, false, false) == Exit::done);
   CHECK(exit_of({.passed = 3, .failed = 1}, false, false) == Exit::internal);
   CHECK(exit_of({.refused = 4}, false, false) == Exit::usage);

@@ -90,18 +90,18 @@ TEST_CASE("a layout of more ranks than an int counts is refused, and not one of 
 TEST_CASE("a layout sets the whole section parallel but for what it leaves to the configuration") {
   Config config;
   config.parallel = {
-      .tensor = 9, .shard = -1, .zero = 3, .schedule = "zb-v", .virtual_stages = 5, .run_length = 7};
+      .tensor = 9, .shard = -1, .zero = 3, .schedule = "zb-v", .virtual_stages = 5, .stretch = 7};
   const ParallelConfig one = with_layout(config, {}).parallel;
   CHECK(one.tensor == 1);
   CHECK(one.shard == 1);
   CHECK(one.zero == 3);
   CHECK(one.schedule == "1f1b");
   CHECK(one.virtual_stages == 1);
-  CHECK(!one.run_length);
+  CHECK(!one.stretch);
   const ParallelConfig piped = with_layout(config, parse_layout("pp2:interleaved:zero1:n4")).parallel;
   CHECK(piped.pipeline == 2);
   CHECK(piped.schedule == "interleaved");
   CHECK(piped.virtual_stages == 2);
-  CHECK(piped.run_length == 4);
+  CHECK(piped.stretch == 4);
   CHECK(piped.zero == 1);
 }

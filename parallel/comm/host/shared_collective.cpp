@@ -85,7 +85,7 @@ bool SharedCollective::try_post() {
 }
 
 // What only this rank would read.
-ElementRange SharedCollective::unstaged() const {
+Range SharedCollective::unstaged() const {
   const int rank = channel_->rank();
   if (verb() == Verb::reduce_scatter || two_rounds()) return call_->summed_by(rank, channel_->size());
   if (verb() == Verb::all_to_all) return {call_->in_offsets()[rank], call_->in_offsets()[rank + 1]};
@@ -95,7 +95,7 @@ ElementRange SharedCollective::unstaged() const {
 void SharedCollective::fill(std::byte* staging) const {
   const auto offsets = std::as_bytes(call_->in_offsets());
   if (staged_prefix() > 0) copy_bytes(staging, offsets.data(), static_cast<std::int64_t>(offsets.size()));
-  const ElementRange left_out = unstaged();
+  const Range left_out = unstaged();
   const auto* const data = static_cast<const std::byte*>(call_->in().data);
   std::byte* const to = staging + staged_prefix();
   const std::int64_t begin = left_out.begin * element(), end = left_out.end * element();
@@ -138,7 +138,7 @@ bool SharedCollective::copy(int rank, std::int64_t offset, const Tensor& to) con
 }
 
 bool SharedCollective::sum(const Exec& exec) {
-  const ElementRange mine = call_->summed_by(channel_->rank(), channel_->size());
+  const Range mine = call_->summed_by(channel_->rank(), channel_->size());
   const bool scatters = verb() == Verb::reduce_scatter;
   const Tensor result = scatters ? call_->out() : flat_piece(call_->in(), mine.begin, mine.end);
   // Pieces only where others' parts pass through scratch.
@@ -146,16 +146,17 @@ bool SharedCollective::sum(const Exec& exec) {
       channel_->all_in_heaps(sequence_) ? mine.length() : SharedChannel::kReadAtOnce / element();
   for (std::int64_t begin = 0; begin < mine.length(); begin += step) {
     const std::int64_t end = std::min(begin + step, mine.length());
-    if (!sum_run(exec, {mine.begin + begin, mine.begin + end}, flat_piece(result, begin, end))) return false;
+    if (!sum_range(exec, {mine.begin + begin, mine.begin + end}, flat_piece(result, begin, end)))
+      return false;
   }
   return channel_->unstaged_stay(sequence_);
 }
 
-bool SharedCollective::sum_run(const Exec& exec, ElementRange run, const Tensor& out) {
-  const std::int64_t offset = run.begin * element();
+bool SharedCollective::sum_range(const Exec& exec, Range range, const Tensor& out) {
+  const std::int64_t offset = range.begin * element();
   std::vector<Tensor>& parts = channel_->parts();
   for (int rank = 0; rank < channel_->size(); ++rank) {
-    Tensor& part = parts[rank] = flat_piece(call_->in(), run.begin, run.end);
+    Tensor& part = parts[rank] = flat_piece(call_->in(), range.begin, range.end);
     if (rank == channel_->rank()) continue;
     if (!find_part(rank, offset, part)) return false;
   }
@@ -191,7 +192,7 @@ bool SharedCollective::collect_sums() {
   if (!real()) return true;
   for (int step = 1; step < channel_->size(); ++step) {
     const int rank = (channel_->rank() + step) % channel_->size();
-    const ElementRange range = call_->summed_by(rank, channel_->size());
+    const Range range = call_->summed_by(rank, channel_->size());
     const Tensor to = flat_piece(call_->in(), range.begin, range.end);
     const std::int64_t offset = range.begin * element();
     const bool copied = stages_sums() ? copy(rank, offset, to)

@@ -44,11 +44,11 @@ class SharedCollective {
   bool try_post();
   std::int64_t staged_prefix() const;
   void fill(std::byte* staging) const;
-  ElementRange unstaged() const;
+  Range unstaged() const;
   State take(const Exec* exec);
   bool take_data(const Exec* exec);
   bool sum(const Exec& exec);
-  bool sum_run(const Exec& exec, ElementRange run, const Tensor& out);
+  bool sum_range(const Exec& exec, Range range, const Tensor& out);
   bool find_part(int rank, std::int64_t offset, Tensor& part) const;
   std::span<const Tensor> others_sums(const Tensor& sums, std::int64_t offset) const;
   bool gather();

@@ -99,11 +99,11 @@ std::int64_t LocalCell::part_length(int part) const {
 void LocalCell::plan_items() {
   Content content = Content::either;
   for (int rank = 0; rank < size(); ++rank) content = std::max(content, of(rank).call.content());
-  const std::int64_t item_elements = kItemBytes / size_of(of(0).call.dtype());
+  const std::int64_t elements = kItemBytes / size_of(of(0).call.dtype());
   first_item_.assign(1, 0);
   for (int part = 0; part < size(); ++part) {
     const std::int64_t length = content == Content::real ? part_length(part) : 0;
-    const std::int64_t items = (length + item_elements - 1) / item_elements;
+    const std::int64_t items = (length + elements - 1) / elements;
     // What a rank sends to all others is one item: its pieces have a size for each.
     first_item_.push_back(first_item_.back() +
                           (verb() == Verb::all_to_all ? std::min<std::int64_t>(items, 1) : items));
@@ -111,12 +111,12 @@ void LocalCell::plan_items() {
   items_ = first_item_.back();
 }
 
-LocalCell::Range LocalCell::range_of(std::int64_t item) const {
-  const auto next = std::upper_bound(first_item_.begin(), first_item_.end(), item);
+LocalCell::Item LocalCell::item_of(std::int64_t index) const {
+  const auto next = std::upper_bound(first_item_.begin(), first_item_.end(), index);
   const int part = static_cast<int>(next - first_item_.begin()) - 1;
-  const std::int64_t item_elements = kItemBytes / size_of(collectives_[0].call.dtype());
-  const std::int64_t begin = (item - first_item_[part]) * item_elements;
-  return {part, begin, std::min(begin + item_elements, part_length(part))};
+  const std::int64_t elements = kItemBytes / size_of(collectives_[0].call.dtype());
+  const std::int64_t begin = (index - first_item_[part]) * elements;
+  return {{begin, std::min(begin + elements, part_length(part))}, part};
 }
 
 // A rank that fails leaves with its buffers once running_ is 0 after it saw the abort. Whoever comes later
@@ -124,9 +124,9 @@ LocalCell::Range LocalCell::range_of(std::int64_t item) const {
 void LocalCell::run_items(const Exec& exec, LocalWorker& worker) {
   const Running running(running_);
   while (!world_.aborted()) {
-    const std::int64_t item = next_item_.fetch_add(1);
-    if (item >= items_) return;
-    run_item(exec, worker, range_of(item));
+    const std::int64_t index = next_item_.fetch_add(1);
+    if (index >= items_) return;
+    run_item(exec, worker, item_of(index));
     if (finished_items_.fetch_add(1) + 1 == items_) finish(State::done);
   }
 }
@@ -143,21 +143,21 @@ std::vector<int> LocalCell::missing() const {
   return ranks;
 }
 
-void LocalCell::run_item(const Exec& exec, LocalWorker& worker, const Range& range) {
+void LocalCell::run_item(const Exec& exec, LocalWorker& worker, const Item& item) {
   switch (verb()) {
     case Verb::all_reduce:
-      return reduce(exec, worker, range);
+      return reduce(exec, worker, item);
     case Verb::reduce_scatter:
-      return reduce_and_scatter(exec, worker, range);
+      return reduce_and_scatter(exec, worker, item);
     case Verb::all_gather:
-      return gather(range);
+      return gather(item);
     case Verb::all_to_all:
-      return exchange(range.part);
+      return exchange(item.part);
     case Verb::broadcast: {
       const int root = of(0).call.root();
-      const Tensor from = flat_piece(of(root).call.in(), range.begin, range.end);
+      const Tensor from = flat_piece(of(root).call.in(), item.begin, item.end);
       for (int rank = 0; rank < size(); ++rank)
-        move_elements(from, flat_piece(of(rank).call.out(), range.begin, range.end));
+        move_elements(from, flat_piece(of(rank).call.out(), item.begin, item.end));
       return;
     }
     case Verb::barrier:
@@ -166,30 +166,29 @@ void LocalCell::run_item(const Exec& exec, LocalWorker& worker, const Range& ran
   }
 }
 
-void LocalCell::reduce(const Exec& exec, LocalWorker& worker, const Range& range) {
+void LocalCell::reduce(const Exec& exec, LocalWorker& worker, const Item& item) {
   for (int rank = 0; rank < size(); ++rank)
-    worker.parts[rank] = flat_piece(of(rank).call.in(), range.begin, range.end);
+    worker.parts[rank] = flat_piece(of(rank).call.in(), item.begin, item.end);
   const Tensor& result = worker.parts[0];
   worker.reduction.run(exec, of(0).call.reduction(), worker.parts, result);
   for (int rank = 1; rank < size(); ++rank) move_elements(result, worker.parts[rank]);
 }
 
-void LocalCell::reduce_and_scatter(const Exec& exec, LocalWorker& worker, const Range& range) {
-  const CollectiveCall& owner = of(range.part).call;
-  const std::int64_t offset = owner.in_offsets()[range.part];
+void LocalCell::reduce_and_scatter(const Exec& exec, LocalWorker& worker, const Item& item) {
+  const CollectiveCall& owner = of(item.part).call;
+  const std::int64_t offset = owner.in_offsets()[item.part];
   for (int rank = 0; rank < size(); ++rank) {
-    worker.parts[rank] = flat_piece(of(rank).call.in(), offset + range.begin, offset + range.end);
+    worker.parts[rank] = flat_piece(of(rank).call.in(), offset + item.begin, offset + item.end);
   }
-  worker.reduction.run(exec, owner.reduction(), worker.parts,
-                       flat_piece(owner.out(), range.begin, range.end));
+  worker.reduction.run(exec, owner.reduction(), worker.parts, flat_piece(owner.out(), item.begin, item.end));
 }
 
-void LocalCell::gather(const Range& range) {
-  const CollectiveCall& source = of(range.part).call;
-  const std::int64_t offset = source.out_offsets()[range.part];
-  const Tensor from = flat_piece(source.in(), range.begin, range.end);
+void LocalCell::gather(const Item& item) {
+  const CollectiveCall& source = of(item.part).call;
+  const std::int64_t offset = source.out_offsets()[item.part];
+  const Tensor from = flat_piece(source.in(), item.begin, item.end);
   for (int rank = 0; rank < size(); ++rank) {
-    move_elements(from, flat_piece(of(rank).call.out(), offset + range.begin, offset + range.end));
+    move_elements(from, flat_piece(of(rank).call.out(), offset + item.begin, offset + item.end));
   }
 }
 

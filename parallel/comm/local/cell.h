@@ -72,17 +72,16 @@ class LocalCell {
   std::vector<int> missing() const;
 
  private:
-  struct Range {
+  struct Item : Range {  // elements of the part
     int part;
-    std::int64_t begin, end;  // elements of the part
   };
   std::int64_t part_length(int part) const;
   void plan_items();
-  Range range_of(std::int64_t item) const;
-  void run_item(const Exec& exec, LocalWorker& worker, const Range& range);
-  void reduce(const Exec& exec, LocalWorker& worker, const Range& range);
-  void reduce_and_scatter(const Exec& exec, LocalWorker& worker, const Range& range);
-  void gather(const Range& range);
+  Item item_of(std::int64_t index) const;
+  void run_item(const Exec& exec, LocalWorker& worker, const Item& item);
+  void reduce(const Exec& exec, LocalWorker& worker, const Item& item);
+  void reduce_and_scatter(const Exec& exec, LocalWorker& worker, const Item& item);
+  void gather(const Item& item);
   void exchange(int source);
   void finish(State state);
   Verb verb() const { return collectives_[0].call.verb(); }

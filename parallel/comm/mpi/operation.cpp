@@ -53,7 +53,7 @@ void MpiCollective::transfer(Way way, int stage, int peer, const Tensor& tensor)
 }
 
 Tensor MpiCollective::piece_of(int rank) const {
-  const ElementRange range = call.summed_by(rank, size_);
+  const Range range = call.summed_by(rank, size_);
   return flat_piece(call.in(), range.begin, range.end);
 }
 
@@ -62,7 +62,7 @@ void MpiCollective::plan_reduction(MpiEngine& engine) {
   const bool reduces_all = call.verb() == Verb::all_reduce;
   reduces_ = !reduces_all || size_ > 1;
   gathers_ = reduces_all && !call.every_rank_sums_all(size_) && size_ > 1;
-  const ElementRange mine = call.summed_by(rank_, size_);
+  const Range mine = call.summed_by(rank_, size_);
   const std::int64_t length = mine.length() * size_of(call.dtype());
   if (staging_.bytes() < length * size_)
     staging_ = Buffer(engine.memory(), length * size_, MemoryCategory::communication);
@@ -77,47 +77,51 @@ void MpiCollective::plan_reduction(MpiEngine& engine) {
   last_round_ = !gathers_;
 }
 
-// The first of a run has room for its run's tensors and their sum, rank 0 also for the sums of the other runs.
+// The first of a section has room for its section's tensors and their sum, rank 0 also for the sums of the other
+// sections.
 void MpiCollective::plan_climb(MpiEngine& engine) {
-  const RunTree tree(rank_, size_);
-  const int members = tree.run_length(), runs = rank_ == 0 ? tree.runs() : tree.first_of_run() ? 1 : 0;
+  const RankTree tree(rank_, size_);
+  const int members = tree.section_size(), sections = rank_ == 0                ? tree.sections()
+                                                      : tree.first_of_section() ? 1
+                                                                                : 0;
   const std::int64_t n = call.in().numel();
   const DType wide = OrderedReduction::partial_dtype(call.dtype(), call.reduction());
   const std::int64_t part = Arena::aligned(call.in().bytes()), partial = Arena::aligned(n * size_of(wide));
-  if (staging_.bytes() < members * part + runs * partial)
-    staging_ = Buffer(engine.memory(), members * part + runs * partial, MemoryCategory::communication);
+  if (staging_.bytes() < members * part + sections * partial)
+    staging_ = Buffer(engine.memory(), members * part + sections * partial, MemoryCategory::communication);
   parts_[0] = flat_piece(call.in(), 0, n);
   for (int i = 1; i < members; ++i) parts_[i] = staging_.tensor(call.dtype(), {n}, i * part);
-  partials_.resize(runs);
-  for (int i = 0; i < runs; ++i) partials_[i] = staging_.tensor(wide, {n}, members * part + i * partial);
+  partials_.resize(sections);
+  for (int i = 0; i < sections; ++i) partials_[i] = staging_.tensor(wide, {n}, members * part + i * partial);
   next_stage_ = 0;
   last_round_ = add_hops();
 }
 
 // What can travel before this rank has something to sum; whether that is all.
 bool MpiCollective::add_hops() {
-  const RunTree tree(rank_, size_);
-  int last = RunTree::kToChildren;
-  if (tree.first_of_run() && next_stage_ == RunTree::kToFirstOfRun) last = RunTree::kToFirstOfRun;
-  if (rank_ == 0 && next_stage_ == RunTree::kToRankZero) last = RunTree::kToRankZero;
-  tree.each_hop([&](const RunTree::Hop& hop) {
+  const RankTree tree(rank_, size_);
+  int last = RankTree::kToChildren;
+  if (tree.first_of_section() && next_stage_ == RankTree::kToFirstOfSection)
+    last = RankTree::kToFirstOfSection;
+  if (rank_ == 0 && next_stage_ == RankTree::kToRankZero) last = RankTree::kToRankZero;
+  tree.each_hop([&](const RankTree::Hop& hop) {
     if (hop.stage < next_stage_ || hop.stage > last) return;
     Tensor what = call.in();
-    if (hop.stage == RunTree::kToFirstOfRun && !hop.sends) what = parts_[hop.peer - rank_];
-    if (hop.stage == RunTree::kToRankZero) what = partials_[hop.peer / RunTree::kRun];
+    if (hop.stage == RankTree::kToFirstOfSection && !hop.sends) what = parts_[hop.peer - rank_];
+    if (hop.stage == RankTree::kToRankZero) what = partials_[hop.peer / RankTree::kSection];
     transfer(hop.sends ? Way::send : Way::receive, hop.stage, hop.peer, what);
   });
   next_stage_ = last + 1;
-  return last == RunTree::kToChildren;
+  return last == RankTree::kToChildren;
 }
 
 // Sums what has come.
 bool MpiCollective::climb(const Exec& waiting) {
-  if (next_stage_ == RunTree::kToRankZero) {
-    const auto members = std::span(parts_).first(RunTree(rank_, size_).run_length());
-    OrderedReduction::combine_run(waiting, call.reduction(), members, partials_[0]);
+  if (next_stage_ == RankTree::kToRankZero) {
+    const auto members = std::span(parts_).first(RankTree(rank_, size_).section_size());
+    OrderedReduction::combine_section(waiting, call.reduction(), members, partials_[0]);
   } else {
-    OrderedReduction::combine_runs(waiting, call.reduction(), partials_, parts_[0]);
+    OrderedReduction::combine_sections(waiting, call.reduction(), partials_, parts_[0]);
   }
   return add_hops();
 }
@@ -164,7 +168,7 @@ void MpiCollective::plan_gather() {
   };
   move_elements(call.in(), part(rank_));
   if (call.goes_along_tree(size_)) {
-    RunTree(rank_, size_).each_hop([&](const RunTree::Hop& hop) {
+    RankTree(rank_, size_).each_hop([&](const RankTree::Hop& hop) {
       transfer(hop.sends ? Way::send : Way::receive, hop.stage, hop.peer,
                flat_piece(call.out(), call.out_offsets()[hop.begin], call.out_offsets()[hop.end]));
     });

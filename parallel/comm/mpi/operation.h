@@ -68,7 +68,7 @@ class MpiCollective final : public Operation {
   Buffer staging_;  // everybody's piece of this rank, its own excepted
   OrderedReduction reduction_;
   std::vector<Tensor> parts_;
-  // Along the tree: the sums of runs that this rank makes or collects, and the first stage not yet planned.
+  // Along the tree: the sums of sections that this rank makes or collects, and the first stage not yet planned.
   std::vector<Tensor> partials_;
   int next_stage_ = 0;
   MpiComm& comm_;

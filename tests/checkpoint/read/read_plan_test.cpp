@@ -51,7 +51,7 @@ RankTable table_of(const std::vector<Box>& pieces) {
 
 }  // namespace
 
-TEST_CASE("the planned runs bring every wanted element from its place, for random cuts of both sides") {
+TEST_CASE("the planned ranges bring every wanted element from its place, for random cuts of both sides") {
   Dice dice;
   const Box whole{.offset = {0, 0}, .extent = {kRows, kColumns}};
   for (int trial = 0; trial < 300; ++trial) {
@@ -75,10 +75,10 @@ TEST_CASE("the planned runs bring every wanted element from its place, for rando
       got[i].resize(static_cast<std::size_t>(wanted[i].numel()), -1);
     for (const PlannedRead& read : plan.reads()) {
       const auto at = static_cast<std::size_t>(read.entry);
-      for_each_run(read, wanted[at], 1, [&](const ReadRun& run) {
-        for (std::int64_t i = 0; i < run.bytes; ++i)
-          got[at].at(static_cast<std::size_t>(run.target + i)) =
-              file.at(static_cast<std::size_t>(run.offset + i));
+      for_each_range(read, wanted[at], 1, [&](const ReadRange& range) {
+        for (std::int64_t i = 0; i < range.bytes; ++i)
+          got[at].at(static_cast<std::size_t>(range.target + i)) =
+              file.at(static_cast<std::size_t>(range.offset + i));
       });
     }
     for (std::size_t i = 0; i < wanted.size(); ++i) {
@@ -91,18 +91,18 @@ TEST_CASE("the planned runs bring every wanted element from its place, for rando
   }
 }
 
-TEST_CASE("whole rows on both sides are read in one run") {
+TEST_CASE("whole rows on both sides are read in one range") {
   const PlannedRead read{.offset = 100,
                          .stored = {.offset = {2, 0}, .extent = {5, 9}},
                          .part = {.offset = {3, 0}, .extent = {4, 9}}};
-  int runs = 0;
-  for_each_run(read, {.offset = {3, 0}, .extent = {4, 9}}, 4, [&](const ReadRun& run) {
-    ++runs;
-    CHECK(run.offset == 100 + 9 * 4);
-    CHECK(run.target == 0);
-    CHECK(run.bytes == 4 * 9 * 4);
+  int ranges = 0;
+  for_each_range(read, {.offset = {3, 0}, .extent = {4, 9}}, 4, [&](const ReadRange& range) {
+    ++ranges;
+    CHECK(range.offset == 100 + 9 * 4);
+    CHECK(range.target == 0);
+    CHECK(range.bytes == 4 * 9 * 4);
   });
-  CHECK(runs == 1);
+  CHECK(ranges == 1);
 }
 
 TEST_CASE("a plan keeps nothing of files that it needs nothing from") {

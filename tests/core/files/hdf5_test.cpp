@@ -57,7 +57,7 @@ TEST_CASE(
   CHECK(plan.datasets[0].offset % 4096 == 0);
   CHECK(plan.datasets[1].offset % 64 == 0);
   for (const Hdf5Dataset& d : plan.datasets) {
-    for (const Hdf5Run& run : plan.metadata) {
+    for (const Hdf5Piece& run : plan.metadata) {
       const bool apart = run.offset + static_cast<std::int64_t>(run.bytes.size()) <= d.offset ||
                          run.offset >= d.offset + d.bytes();
       CHECK((d.bytes() == 0 || apart));
@@ -79,7 +79,7 @@ TEST_CASE("a planned file holds no times, its groups included") {
     std::string stamp(4, '\0');  // as HDF5 writes it: little-endian
     for (int byte = 0; byte < 4; ++byte)
       stamp[static_cast<std::size_t>(byte)] = static_cast<char>(second >> 8 * byte);
-    for (const Hdf5Run& run : plan.metadata) {
+    for (const Hdf5Piece& run : plan.metadata) {
       const std::string_view bytes(reinterpret_cast<const char*>(run.bytes.data()), run.bytes.size());
       CHECK(bytes.find(stamp) == std::string_view::npos);
     }
@@ -90,7 +90,7 @@ TEST_CASE("a dataset of 40 GB is planned without its bytes") {
   const Hdf5Plan plan = plan_hdf5({{.path = "tokens", .type = StoredType::uint32, .dims = {10'000'000'000}}});
   CHECK(plan.bytes > 40'000'000'000);
   std::size_t metadata = 0;
-  for (const Hdf5Run& run : plan.metadata) metadata += run.bytes.size();
+  for (const Hdf5Piece& run : plan.metadata) metadata += run.bytes.size();
   CHECK(metadata < 16'384);
 }
 
@@ -185,7 +185,7 @@ TEST_CASE("chunks, filters, links, foreign types and second names are refused by
                  "neither a group nor a dataset"));
 }
 
-TEST_CASE("storage other than one run of bytes in the file itself is refused") {
+TEST_CASE("storage other than one piece of bytes in the file itself is refused") {
   CHECK(contains(refusal_of([](Foreign& f) {
                    const hid_t chunked = H5Pcreate(H5P_DATASET_CREATE);
                    const hsize_t chunk = 4;

@@ -130,7 +130,7 @@ void check_part(const Microbatch& whole, const Microbatch& part, const std::vect
   REQUIRE(std::is_sorted(places.begin(), places.end()));
 }
 
-// A new segment begins where the run of consecutive tokens of a document ends, and only there.
+// A new segment begins where the span of consecutive tokens of a document ends, and only there.
 void check_segments_are_maximal(const Microbatch& part, const std::vector<std::int64_t>& places) {
   for (std::size_t s = 1; s < part.segments.size(); ++s) {
     const std::int32_t q = part.segments[s].q_begin;

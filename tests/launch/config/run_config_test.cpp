@@ -131,7 +131,7 @@ Config everything_present() {
   config.data.sources = {{.store = "a.h5"}};
   config.train = {.sequence_length = 3, .batch_tokens = 3, .steps = 3, .tokens = 3};
   config.optimizer.decay_steps = 3;
-  config.parallel.run_length = 3;
+  config.parallel.stretch = 3;
   config.phases = {{.from_tokens = 5, .sequence_length = 3, .batch_tokens = 3}};
   config.phases[0].sources = config.data.sources;
   return config;
@@ -259,12 +259,19 @@ TEST_CASE("a pipeline's schedule and stages are refused with the place of the ke
   CHECK(refusal({"parallel.schedule=1f1b", "parallel.virtual_stages=2"})
             .starts_with(
                 "--set: parallel.virtual_stages is 2, and parallel.schedule 1f1b has one stage a rank"));
-  CHECK(refusal({"parallel.pipeline=4", "parallel.schedule=interleaved", "parallel.run_length=3"})
-            .starts_with("--set: parallel.run_length is 3, and the schedule interleaved needs at least"));
+  CHECK(refusal({"parallel.pipeline=4", "parallel.schedule=interleaved", "parallel.stretch=3"})
+            .starts_with("--set: parallel.stretch is 3, and the schedule interleaved needs at least"));
   CHECK(refusal({"parallel.pipeline=2", "parallel.stage_layers='1,2,1'"})
             .starts_with("--set: parallel.stage_layers "));
   CHECK(refusal({"parallel.schedule=csv"}).starts_with("--set: parallel.schedule is csv, which needs"));
   CHECK(refusal({"parallel.pipeline=64"}).find("use at most") != std::string::npos);
+}
+
+TEST_CASE("parallel.stretch is read under its former name too, but not under both") {
+  CHECK(tiny({"parallel.run_length=3"}).config.parallel.stretch == 3);
+  CHECK(refusal({"parallel.run_length=3", "parallel.stretch=3"})
+            .ends_with("parallel.run_length is the former name of parallel.stretch, which is given too; "
+                       "leave it out"));
 }
 
 TEST_CASE("layouts that cannot be run yet are legal in a configuration") {

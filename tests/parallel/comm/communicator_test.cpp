@@ -46,7 +46,7 @@ TEST_CASE("every verb gives every rank what the contract says, on 1 to 8 threads
   on_ranks(ranks, [](const Rank& rank) { every_verb_and_dtype(rank, {}); });
 }
 
-TEST_CASE("above 64 ranks reductions add within runs of 64 and then over the runs") {
+TEST_CASE("above 64 ranks reductions add within sections of 64 and then over the sections") {
   on_ranks(70, [](const Rank& rank) {
     const Sizes sizes{.lengths = {1, 300, 9001}};
     reductions_add_in_rank_order<float>(rank, sizes);

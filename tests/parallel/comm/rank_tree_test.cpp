@@ -12,11 +12,11 @@ using namespace drover;
 
 namespace {
 
-using Stage = RunTree::Stage;
+using Stage = RankTree::Stage;
 
-std::vector<RunTree::Hop> hops_of(int rank, int size) {
-  std::vector<RunTree::Hop> hops;
-  RunTree(rank, size).each_hop([&](const RunTree::Hop& hop) { hops.push_back(hop); });
+std::vector<RankTree::Hop> hops_of(int rank, int size) {
+  std::vector<RankTree::Hop> hops;
+  RankTree(rank, size).each_hop([&](const RankTree::Hop& hop) { hops.push_back(hop); });
   return hops;
 }
 
@@ -27,15 +27,15 @@ std::vector<std::vector<bool>> carried_out(int size) {
                                      std::vector<bool>(static_cast<std::size_t>(size)));
   for (std::size_t rank = 0; rank < has.size(); ++rank) has[rank][rank] = true;
   // A rank receives from its parent before it sends to its children; parents are lower ranks.
-  for (const auto& [up, down] : {std::pair{Stage::kToFirstOfRun, Stage::kToFirstOfRun},
+  for (const auto& [up, down] : {std::pair{Stage::kToFirstOfSection, Stage::kToFirstOfSection},
                                  {Stage::kToRankZero, Stage::kToRankZero},
                                  {Stage::kFromParent, Stage::kToChildren}}) {
     std::map<std::pair<int, int>, std::pair<int, int>> expected;
     for (int rank = 0; rank < size; ++rank)
-      for (const RunTree::Hop& hop : hops_of(rank, size))
+      for (const RankTree::Hop& hop : hops_of(rank, size))
         if (hop.stage == up && !hop.sends) expected[{hop.peer, rank}] = {hop.begin, hop.end};
     for (int rank = 0; rank < size; ++rank)
-      for (const RunTree::Hop& hop : hops_of(rank, size)) {
+      for (const RankTree::Hop& hop : hops_of(rank, size)) {
         if (hop.stage != down || !hop.sends) continue;
         const auto message = expected.find({rank, hop.peer});
         if (message == expected.end() || message->second != std::pair(hop.begin, hop.end)) return {};
@@ -68,7 +68,7 @@ TEST_CASE("of 16,384 ranks none has more than some hundreds of messages, and alm
     most = std::max(most, messages);
     total += messages;
   }
-  CHECK(most == 63 + 255 + 14);  // rank 0: its run, the other runs, its children
+  CHECK(most == 63 + 255 + 14);  // rank 0: its run, the other sections, its children
   CHECK(total == 2 * 2 * (kRanks - 1));
 }
 
@@ -90,24 +90,24 @@ void sums_in_two_steps(int size, Reduction reduction) {
   OrderedReduction(size).run(exec, reduction, parts, Tensor::of(whole.data(), {kLength}));
 
   const DType wide = OrderedReduction::partial_dtype(dtype_of<T>, reduction);
-  std::vector<std::array<double, kLength>> sums(static_cast<std::size_t>(RunTree(0, size).runs()));
+  std::vector<std::array<double, kLength>> sums(static_cast<std::size_t>(RankTree(0, size).sections()));
   std::vector<Tensor> partials;
   for (std::size_t run = 0; run < sums.size(); ++run) {
-    const int first = static_cast<int>(run) * RunTree::kRun;
+    const int first = static_cast<int>(run) * RankTree::kSection;
     partials.push_back(Tensor::of(static_cast<void*>(sums[run].data()), wide, {kLength}));
-    OrderedReduction::combine_run(
+    OrderedReduction::combine_section(
         exec, reduction,
         std::span(parts).subspan(static_cast<std::size_t>(first),
-                                 static_cast<std::size_t>(RunTree(first, size).run_length())),
+                                 static_cast<std::size_t>(RankTree(first, size).section_size())),
         partials.back());
   }
-  OrderedReduction::combine_runs(exec, reduction, partials, Tensor::of(stepwise.data(), {kLength}));
+  OrderedReduction::combine_sections(exec, reduction, partials, Tensor::of(stepwise.data(), {kLength}));
   CHECK(conformance::same_bits(whole, stepwise));
 }
 
 }  // namespace
 
-TEST_CASE("a reduction made of its runs' has the bits of the whole one") {
+TEST_CASE("a reduction made of its sections' has the bits of the whole one") {
   for (const int size : {65, 130, 193})
     for (const Reduction reduction : {Reduction::sum, Reduction::max, Reduction::min}) {
       INFO(size << " ranks");

@@ -43,7 +43,7 @@ struct Blocks {
                 .gathered_at_once = at_once}) {}
 
   Exec exec() { return {.backend = *backend, .scratch = scratch}; }
-  void use(int block, RunKind run, RunPart part) {
+  void use(int block, StretchKind run, StretchPart part) {
     groups.use(exec(), block);
     groups.release(exec(), block, run, part);
   }
@@ -66,9 +66,9 @@ struct Blocks {
 TEST_CASE("a run gathers once, and the next one again") {
   Blocks blocks(1);
   for (int run = 1; run <= 3; ++run) {
-    blocks.use(0, RunKind::forward, RunPart::middle);
-    blocks.use(0, RunKind::forward, RunPart::middle);
-    blocks.use(0, RunKind::forward, RunPart::last);
+    blocks.use(0, StretchKind::forward, StretchPart::middle);
+    blocks.use(0, StretchKind::forward, StretchPart::middle);
+    blocks.use(0, StretchKind::forward, StretchPart::last);
     CHECK(blocks.group.started == run);
   }
 }
@@ -81,24 +81,24 @@ TEST_CASE("a head has memory of its own, on a rank without blocks too") {
 
 TEST_CASE("weights stay until the last run that uses them ends") {
   Blocks blocks(1);
-  blocks.use(0, RunKind::forward, RunPart::middle);
-  blocks.use(0, RunKind::weight_gradient, RunPart::middle);
-  blocks.use(0, RunKind::forward, RunPart::last);
+  blocks.use(0, StretchKind::forward, StretchPart::middle);
+  blocks.use(0, StretchKind::weight_gradient, StretchPart::middle);
+  blocks.use(0, StretchKind::forward, StretchPart::last);
   CHECK_THROWS_AS(blocks.groups.use(blocks.exec(), 1), Error);  // no room
-  blocks.use(0, RunKind::weight_gradient, RunPart::last);
+  blocks.use(0, StretchKind::weight_gradient, StretchPart::last);
   CHECK(blocks.group.started == 1);
-  blocks.use(1, RunKind::forward, RunPart::last);
+  blocks.use(1, StretchKind::forward, StretchPart::last);
   CHECK(blocks.group.started == 2);
 }
 
 TEST_CASE("a run whose last action uses no weights releases them all the same") {
   Blocks blocks(2);
-  blocks.use(0, RunKind::weight_gradient, RunPart::middle);
-  blocks.use(1, RunKind::weight_gradient, RunPart::middle);
-  blocks.use(1, RunKind::forward, RunPart::middle);
-  blocks.groups.end_run(blocks.exec(), RunKind::weight_gradient);
-  blocks.use(0, RunKind::forward, RunPart::last);
-  blocks.use(1, RunKind::forward, RunPart::last);
+  blocks.use(0, StretchKind::weight_gradient, StretchPart::middle);
+  blocks.use(1, StretchKind::weight_gradient, StretchPart::middle);
+  blocks.use(1, StretchKind::forward, StretchPart::middle);
+  blocks.groups.end_stretch(blocks.exec(), StretchKind::weight_gradient);
+  blocks.use(0, StretchKind::forward, StretchPart::last);
+  blocks.use(1, StretchKind::forward, StretchPart::last);
   CHECK(blocks.group.started == 3);  // 0 again, 1 was still there
 }
 
@@ -106,10 +106,10 @@ TEST_CASE("weights after an update are the new ones, and an update inside a run 
   Blocks blocks(1);
   blocks.write(0, 3);
   CHECK(blocks.first_of(0) == 3);
-  blocks.groups.release(blocks.exec(), 0, RunKind::forward, RunPart::middle);
+  blocks.groups.release(blocks.exec(), 0, StretchKind::forward, StretchPart::middle);
   CHECK_THROWS_AS(blocks.write(0, 4), Error);
   CHECK(blocks.first_of(0) == 3);
-  blocks.groups.release(blocks.exec(), 0, RunKind::forward, RunPart::last);
+  blocks.groups.release(blocks.exec(), 0, StretchKind::forward, StretchPart::last);
   blocks.write(0, 5);
   CHECK(blocks.first_of(0) == 5);
 }
@@ -170,7 +170,7 @@ TEST_CASE("a rank that fails while its gradients are reduced keeps their memory 
     ParameterGroups groups(memory, world, *replicate,
                            {.layouts = {{.name = "layers.0", .size = kSize, .shard_size = kSize / 2}}});
     groups.begin_step(exec);
-    groups.expect_runs(0, 1);
+    groups.expect_stretches(0, 1);
     groups.gradients(exec, 0);
     groups.gradients_ready(exec, 0);
     while (world.rank() == 0 && !sums) std::this_thread::yield();

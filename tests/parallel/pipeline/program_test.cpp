@@ -118,7 +118,7 @@ TEST_CASE("messages travel under computes: paid on the way there and back, not p
     const ScheduleOptions zb_v{.schedule = Schedule::zb_v, .chunks = 2};
     CHECK(step(zb_v, 64) - step(zb_v, 32) == 32 * 6);
     // N = PP has no slack: a group is due again when it has just come around.
-    const ScheduleOptions interleaved{.schedule = Schedule::interleaved, .chunks = 2, .run_length = 6};
+    const ScheduleOptions interleaved{.schedule = Schedule::interleaved, .chunks = 2, .stretch = 6};
     CHECK(step(interleaved, 64) - step(interleaved, 32) == 32 * 6);
   }
 }

@@ -23,7 +23,7 @@ std::vector<int> legal_chunks(Schedule schedule) {
 Simulation run(const ScheduleOptions& options, const SimulationCosts& costs = {}) {
   INFO(name_of(options.schedule) << " ranks " << options.ranks << " chunks " << options.chunks
                                  << " microbatches " << options.microbatches << " N "
-                                 << options.run_length.value_or(0));
+                                 << options.stretch.value_or(0));
   Simulation simulation;
   REQUIRE_NOTHROW(simulation = simulate(make_schedule(options), costs));
   return simulation;
@@ -69,7 +69,7 @@ TEST_CASE("every schedule takes 256 microbatches on 64 ranks: complete, in order
   for (Schedule schedule : {Schedule::gpipe, Schedule::gpipe_split, Schedule::one_f_one_b})
     run({.schedule = schedule, .ranks = 64, .microbatches = 256});
   run({.schedule = Schedule::interleaved, .ranks = 64, .chunks = 8, .microbatches = 256});
-  run({.schedule = Schedule::interleaved, .ranks = 64, .chunks = 8, .microbatches = 255, .run_length = 100});
+  run({.schedule = Schedule::interleaved, .ranks = 64, .chunks = 8, .microbatches = 255, .stretch = 100});
   run({.schedule = Schedule::zb_v, .ranks = 64, .chunks = 2, .microbatches = 255});
   run({.schedule = Schedule::zb_h1, .ranks = 64, .microbatches = 256});
 }
@@ -78,12 +78,12 @@ TEST_CASE("interleaved takes any number of microbatches and any run length from 
   for (int ranks : {1, 2, 3, 4, 8})
     for (int chunks : {1, 2, 5})
       for (int microbatches = 1; microbatches <= 20; ++microbatches)
-        for (int run_length : {ranks, ranks + 1, ranks + 3, 2 * ranks, 2 * ranks + 1, 50})
+        for (int stretch : {ranks, ranks + 1, ranks + 3, 2 * ranks, 2 * ranks + 1, 50})
           run({.schedule = Schedule::interleaved,
                .ranks = ranks,
                .chunks = chunks,
                .microbatches = microbatches,
-               .run_length = run_length});
+               .stretch = stretch});
 }
 
 TEST_CASE("on one rank 1F1B is forward and backward by turns") {
@@ -92,10 +92,10 @@ TEST_CASE("on one rank 1F1B is forward and backward by turns") {
 
 TEST_CASE("interleaved runs N microbatches of a chunk at a time") {
   const ScheduleOptions options{
-      .schedule = Schedule::interleaved, .ranks = 2, .chunks = 2, .microbatches = 6, .run_length = 3};
+      .schedule = Schedule::interleaved, .ranks = 2, .chunks = 2, .microbatches = 6, .stretch = 3};
   CHECK(timeline(options, 1) ==
         "0F0 0F1 0F2 1F0 1B0 1F1 1B1 1F2 1B2 0F3 0B0 0F4 0B1 0F5 0B2 1F3 1B3 1F4 1B4 1F5 1B5 0B3 0B4 0B5");
-  CHECK(longest_run(make_schedule(options).timelines[1], 3) == 3);
+  CHECK(longest_stretch(make_schedule(options).timelines[1], 3) == 3);
 }
 
 TEST_CASE(
@@ -105,7 +105,7 @@ TEST_CASE(
                                                                 .ranks = 2,
                                                                 .chunks = 2,
                                                                 .microbatches = microbatches,
-                                                                .run_length = 3}));
+                                                                .stretch = 3}));
     return describe(schedule.timelines[0]);
   };
   CHECK(forwards(4) == "0F0 0F1 0F2 0F3 1F0 1F1 1F2 1F3");
@@ -190,10 +190,10 @@ TEST_CASE(
                              {.kind = ActionKind::backward_input, .chunk = 1},
                              {.kind = ActionKind::backward_weight, .chunk = 1},
                              {.kind = ActionKind::backward, .microbatch = 3}};
-  CHECK(run_ends(timeline, 2) == std::vector<std::uint8_t>{1, 0, 1, 1, 1, 1, 1, 1});
-  CHECK(run_ends(timeline, 9) == std::vector<std::uint8_t>{1, 0, 1, 0, 1, 1, 1, 1});
-  CHECK(longest_run(timeline, 2) == 2);
-  CHECK(longest_run(timeline, 9) == 3);
+  CHECK(stretch_ends(timeline, 2) == std::vector<std::uint8_t>{1, 0, 1, 1, 1, 1, 1, 1});
+  CHECK(stretch_ends(timeline, 9) == std::vector<std::uint8_t>{1, 0, 1, 0, 1, 1, 1, 1});
+  CHECK(longest_stretch(timeline, 2) == 2);
+  CHECK(longest_stretch(timeline, 9) == 3);
 }
 
 TEST_CASE("weights of a chunk are there while any of its runs goes on, else those of two blocks") {
@@ -247,9 +247,8 @@ TEST_CASE("what a schedule cannot do is refused with the key and legal values") 
   CHECK(contains(refusal({.ranks = 2, .chunks = 2}), "parallel.virtual_stages is 2"));
   CHECK(contains(refusal({.schedule = Schedule::zb_h1, .chunks = 3}), "parallel.virtual_stages is 3"));
   CHECK(contains(refusal({.schedule = Schedule::zb_v, .ranks = 2}), "parallel.virtual_stages is 1"));
-  CHECK(
-      contains(refusal({.schedule = Schedule::interleaved, .ranks = 4, .chunks = 2, .run_length = 3}),
-               "parallel.run_length is 3, and the schedule interleaved needs at least parallel.pipeline, 4"));
+  CHECK(contains(refusal({.schedule = Schedule::interleaved, .ranks = 4, .chunks = 2, .stretch = 3}),
+                 "parallel.stretch is 3, and the schedule interleaved needs at least parallel.pipeline, 4"));
   CHECK(contains(refusal({.ranks = 0}), "parallel.pipeline is 0"));
   CHECK(contains(refusal({.microbatches = 0}), "microbatches of a step is 0"));
   CHECK(contains(refusal({.ranks = 1 << 20, .chunks = 1 << 20}), "parallel.virtual_stages"));

@@ -11,10 +11,10 @@ using namespace drover;
 namespace {
 
 // Four ranks, sixteen microbatches.
-Simulation run(Schedule schedule, int chunks, std::optional<int> run_length = {}, double transfer = 0) {
+Simulation run(Schedule schedule, int chunks, std::optional<int> stretch = {}, double transfer = 0) {
   return simulate(
       make_schedule(
-          {.schedule = schedule, .ranks = 4, .chunks = chunks, .microbatches = 16, .run_length = run_length}),
+          {.schedule = schedule, .ranks = 4, .chunks = chunks, .microbatches = 16, .stretch = stretch}),
       {.transfer = transfer});
 }
 

@@ -1,5 +1,5 @@
 // ZeRO-3 under every schedule: how often weights are gathered in a step, and how many lie there at once, are what
-// docs/parallelism.md says of runs; and the bits are ZeRO-2's. The count here looks at runs as stretches of a rank's
+// docs/parallelism.md says of stretches; and the bits are ZeRO-2's. The count here looks at stretches as ranges of a rank's
 // timeline, the program at one action after another.
 #include <fstream>
 #include <set>
@@ -18,7 +18,7 @@ namespace {
 constexpr int kShards = 2;
 constexpr std::size_t kGroupAxis = 3;  // of kConnectionNames
 
-// From the first action that uses a chunk's weights in a run to the run's last, or several of them that overlap.
+// From the first action that uses a chunk's weights in a stretch to the stretch's last, or several of them that overlap.
 struct Stretch {
   std::size_t first = 0, last = 0;
   bool contains(std::size_t action) const { return first <= action && action <= last; }
@@ -30,48 +30,50 @@ struct Users {
   std::set<ActionKind> kinds;
 };
 
-// The runs of one kind in which one of `users` is, each from its first user on.
-std::vector<Stretch> runs_of(const Timeline& timeline, int run_length, RunKind kind, const Users& users) {
-  std::vector<Stretch> runs;
+// The stretches of one kind in which one of `users` is, each from its first user on.
+std::vector<Stretch> stretches_of(const Timeline& timeline, int stretch, StretchKind kind,
+                                  const Users& users) {
+  std::vector<Stretch> found;
   int chunk = -1, length = 0;
   bool used = false;
   for (std::size_t i = 0; i < timeline.size(); ++i) {
     const Action& action = timeline[i];
-    if (action.run_kind() != kind) continue;
-    if (action.chunk != chunk || length == run_length) {
+    if (action.stretch_kind() != kind) continue;
+    if (action.chunk != chunk || length == stretch) {
       length = 0;
       used = false;
     }
     chunk = action.chunk;
     ++length;
     if (users.chunks.count(chunk) == 0) continue;
-    if (used) runs.back().last = i;
+    if (used) found.back().last = i;
     if (!used && users.kinds.count(action.kind) == 1) {
-      runs.push_back({i, i});
+      found.push_back({i, i});
       used = true;
     }
   }
-  return runs;
+  return found;
 }
 
 // While a group's weights are there.
-std::vector<Stretch> stretches(const Timeline& timeline, int run_length, const Users& users) {
-  std::vector<Stretch> runs, whole;
-  for (const RunKind kind : {RunKind::forward, RunKind::input_gradient, RunKind::weight_gradient})
-    for (const Stretch& run : runs_of(timeline, run_length, kind, users)) runs.push_back(run);
-  std::sort(runs.begin(), runs.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
-  for (const Stretch& run : runs) {
-    if (whole.empty() || run.first > whole.back().last)
-      whole.push_back(run);
+std::vector<Stretch> stretches(const Timeline& timeline, int stretch, const Users& users) {
+  std::vector<Stretch> found, whole;
+  for (const StretchKind kind :
+       {StretchKind::forward, StretchKind::input_gradient, StretchKind::weight_gradient})
+    for (const Stretch& each : stretches_of(timeline, stretch, kind, users)) found.push_back(each);
+  std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  for (const Stretch& each : found) {
+    if (whole.empty() || each.first > whole.back().last)
+      whole.push_back(each);
     else
-      whole.back().last = std::max(whole.back().last, run.last);
+      whole.back().last = std::max(whole.back().last, each.last);
   }
   return whole;
 }
 
-std::int64_t weight_gradient_runs(const Timeline& timeline, int run_length, const std::set<int>& chunks) {
+std::int64_t weight_gradient_stretches(const Timeline& timeline, int stretch, const std::set<int>& chunks) {
   const Users users{chunks, {ActionKind::backward, ActionKind::backward_weight}};
-  return std::ssize(runs_of(timeline, run_length, RunKind::weight_gradient, users));
+  return std::ssize(stretches_of(timeline, stretch, StretchKind::weight_gradient, users));
 }
 
 // One rank's training on shapes, and what its groups are used by.
@@ -95,7 +97,7 @@ class Rank {
     const PipelineSchedule schedule =
         schedule_of(config, files_, microbatches_of_phases(config, training_->mesh).front());
     timeline_ = schedule.timelines[static_cast<std::size_t>(training_->at.pipeline)];
-    run_length_ = schedule.run_length;
+    stretch_ = schedule.stretch;
   }
 
   std::int64_t sent() const { return sent_[kGroupAxis]; }
@@ -127,7 +129,7 @@ class Rank {
       if (part.blocks() == 0) continue;
       int group = first_block();
       while (chunks_of(group) != std::set{static_cast<int>(chunk)}) ++group;
-      for (const Stretch& stretch : stretches(timeline_, run_length_, users(group)))
+      for (const Stretch& stretch : stretches(timeline_, stretch_, users(group)))
         for (std::size_t i = stretch.first; i <= stretch.last; ++i)
           there[i] +=
               stretch.first == stretch.last ? std::min<std::int64_t>(2, part.blocks()) : part.blocks();
@@ -150,9 +152,7 @@ class Rank {
   }
 
  private:
-  std::int64_t gathers(int group) const {
-    return std::ssize(stretches(timeline_, run_length_, users(group)));
-  }
+  std::int64_t gathers(int group) const { return std::ssize(stretches(timeline_, stretch_, users(group))); }
   int first_block() const {
     int group = 0;
     while (!groups().layout(group).in_turn) ++group;
@@ -184,7 +184,7 @@ class Rank {
     return users;
   }
   std::int64_t reductions(int group) const {
-    return weight_gradient_runs(timeline_, run_length_, chunks_of(group));
+    return weight_gradient_stretches(timeline_, stretch_, chunks_of(group));
   }
 
   Config config_;
@@ -199,11 +199,11 @@ class Rank {
   Platform platform_;
   std::unique_ptr<Training> training_;
   Timeline timeline_;
-  int run_length_ = 1;
+  int stretch_ = 1;
 };
 
 // Three blocks to a stage, nine microbatches a rank.
-Config sharded(const char* schedule, int pipeline, int run_length) {
+Config sharded(const char* schedule, int pipeline, int stretch) {
   Config config = parallel_config();
   const int chunks = default_chunks(schedule_named(schedule));
   config.model.num_hidden_layers = 3 * pipeline * chunks;
@@ -215,7 +215,7 @@ Config sharded(const char* schedule, int pipeline, int run_length) {
                      .zero = 3,
                      .schedule = schedule,
                      .virtual_stages = chunks,
-                     .run_length = run_length};
+                     .stretch = stretch};
   return config;
 }
 
@@ -223,7 +223,7 @@ void check_by_definition(const Config& config) {
   for (int number = 0; number < config.parallel.pipeline; ++number) {
     Rank rank(config, number);
     INFO(config.parallel.schedule << " on " << config.parallel.pipeline
-                                  << ", N = " << config.parallel.run_length.value_or(0) << ", recompute "
+                                  << ", N = " << config.parallel.stretch.value_or(0) << ", recompute "
                                   << config.train.recompute << ", rank " << number);
     CHECK(rank.sent() == rank.sent_by_definition());
     CHECK(rank.weight_bytes() == rank.weight_bytes_by_definition());
@@ -232,26 +232,26 @@ void check_by_definition(const Config& config) {
 
 constexpr std::array kSchedules{"gpipe", "1f1b", "interleaved", "zb-h1", "zb-v"};
 
-bool takes(const char* schedule, int pipeline, int run_length) {
-  return schedule != std::string("interleaved") || run_length >= pipeline;
+bool takes(const char* schedule, int pipeline, int stretch) {
+  return schedule != std::string("interleaved") || stretch >= pipeline;
 }
 
 }  // namespace
 
-TEST_CASE("ZeRO-3 sends and holds in a step what runs say, under every schedule and run length") {
+TEST_CASE("ZeRO-3 sends and holds in a step what stretches say, under every schedule and stretch") {
   for (const char* schedule : kSchedules)
     for (const int pipeline : {1, 2, 4})
-      for (const int run_length : {1, 2, 4})
+      for (const int stretch : {1, 2, 4})
         for (const char* recompute : {"none", "full"}) {
-          if (!takes(schedule, pipeline, run_length)) continue;
-          Config config = sharded(schedule, pipeline, run_length);
+          if (!takes(schedule, pipeline, stretch)) continue;
+          Config config = sharded(schedule, pipeline, stretch);
           config.train.recompute = recompute;
-          config.model.tie_word_embeddings = run_length == 2;
+          config.model.tie_word_embeddings = stretch == 2;
           check_by_definition(config);
         }
 }
 
-TEST_CASE("ZeRO-3 sends and holds what runs say where fused and split backwards mix in any order") {
+TEST_CASE("ZeRO-3 sends and holds what stretches say where fused and split backwards mix in any order") {
   std::mt19937_64 random(11);
   const TemporaryFolder folder;
   for (int i = 0; i < 24; ++i) {
@@ -276,7 +276,7 @@ std::vector<std::int64_t> gathers(const ScheduleOptions& options, int rank) {
   std::vector<std::int64_t> gathers;
   for (int chunk = 0; chunk < options.chunks; ++chunk)
     gathers.push_back(std::ssize(
-        stretches(schedule.timelines[static_cast<std::size_t>(rank)], schedule.run_length,
+        stretches(schedule.timelines[static_cast<std::size_t>(rank)], schedule.stretch,
                   {{chunk}, {ActionKind::forward, ActionKind::backward, ActionKind::backward_input}})));
   return gathers;
 }
@@ -284,8 +284,8 @@ std::vector<std::int64_t> gathers(const ScheduleOptions& options, int rank) {
 }  // namespace
 
 TEST_CASE("a block is gathered once for N microbatches forward and once for N backward, or once for both") {
-  const auto once = [](Schedule schedule, int run_length, int rank) {
-    return gathers({.schedule = schedule, .ranks = 2, .microbatches = 8, .run_length = run_length}, rank)[0];
+  const auto once = [](Schedule schedule, int stretch, int rank) {
+    return gathers({.schedule = schedule, .ranks = 2, .microbatches = 8, .stretch = stretch}, rank)[0];
   };
   for (const int rank : {0, 1}) {
     CHECK(once(Schedule::gpipe, 1, rank) == 16);
@@ -296,13 +296,13 @@ TEST_CASE("a block is gathered once for N microbatches forward and once for N ba
   CHECK(once(Schedule::one_f_one_b, 2, 1) == 4);  // F0 B0 F1 B1 | F2 B2 F3 B3 | ...
   CHECK(once(Schedule::one_f_one_b, 4, 1) == 2);
   CHECK(once(Schedule::one_f_one_b, 2, 0) == 5);  // F0 F1 | B0 F2 B1 F3 | ... | B6 B7
-  CHECK(once(Schedule::one_f_one_b, 4, 0) == 1);  // runs overlap from F0 to B7
+  CHECK(once(Schedule::one_f_one_b, 4, 0) == 1);  // stretches overlap from F0 to B7
 }
 
 TEST_CASE("the table of gathers in docs/parallelism.md is right") {
   struct Row {
     Schedule schedule;
-    int chunks, run_length;
+    int chunks, stretch;
     std::int64_t least, most;
   };
   for (const Row& row : {Row{Schedule::gpipe, 1, 1, 32, 32}, Row{Schedule::one_f_one_b, 1, 1, 32, 32},
@@ -318,19 +318,20 @@ TEST_CASE("the table of gathers in docs/parallelism.md is right") {
                                       .ranks = 4,
                                       .chunks = row.chunks,
                                       .microbatches = 16,
-                                      .run_length = row.run_length},
+                                      .stretch = row.stretch},
                                               rank))
         counts.insert(count);
-    INFO(name_of(row.schedule) << ", N = " << row.run_length);
+    INFO(name_of(row.schedule) << ", N = " << row.stretch);
     CHECK(*counts.begin() == row.least);
     CHECK(*counts.rbegin() == row.most);
   }
 }
 
 TEST_CASE(
-    "without a pipeline ZeRO-3 holds two blocks; in runs of two those of a stage; over two stages, of both") {
-  const auto blocks = [](const char* schedule, int pipeline, int run_length) {
-    return Rank(sharded(schedule, pipeline, run_length), 0).most_blocks();
+    "without a pipeline ZeRO-3 holds two blocks; in stretches of two those of a stage; over two stages, of "
+    "both") {
+  const auto blocks = [](const char* schedule, int pipeline, int stretch) {
+    return Rank(sharded(schedule, pipeline, stretch), 0).most_blocks();
   };
   CHECK(blocks("1f1b", 1, 1) == 2);
   CHECK(blocks("1f1b", 2, 1) == 2);
@@ -339,9 +340,9 @@ TEST_CASE(
   CHECK(blocks("interleaved", 2, 2) == 6);
 }
 
-TEST_CASE("all blocks of a run but its first are gathered while the one before is computed") {
+TEST_CASE("all blocks of a stretch but its first are gathered while the one before is computed") {
   CHECK(Rank(sharded("1f1b", 2, 1), 0).gathers_under_attention() == 2 * 18);  // blocks, of nine F and nine B
-  CHECK(Rank(sharded("gpipe", 2, 4), 0).gathers_under_attention() == 2 * 6);  // of runs of 4, 4 and 1
+  CHECK(Rank(sharded("gpipe", 2, 4), 0).gathers_under_attention() == 2 * 6);  // of stretches of 4, 4 and 1
 }
 
 namespace {
@@ -353,18 +354,18 @@ bool same_bits(const RunResult& a, const RunResult& b) {
 
 }  // namespace
 
-TEST_CASE("ZeRO-3 has the bits of ZeRO-2, whatever the schedule and the run length") {
+TEST_CASE("ZeRO-3 has the bits of ZeRO-2, whatever the schedule and the stretch") {
   for (const char* schedule : kSchedules)
-    for (const int run_length : {1, 2, 4}) {
-      if (!takes(schedule, 2, run_length)) continue;
-      Config config = sharded(schedule, 2, run_length);
+    for (const int stretch : {1, 2, 4}) {
+      if (!takes(schedule, 2, stretch)) continue;
+      Config config = sharded(schedule, 2, stretch);
       config.train.dtype = "bfloat16";
       config.train.steps = 3;
-      config.train.recompute = run_length == 2 ? "full" : "none";
-      config.model.tie_word_embeddings = run_length == 4;
+      config.train.recompute = stretch == 2 ? "full" : "none";
+      config.model.tie_word_embeddings = stretch == 4;
       const RunResult run = train_locally(config, 2 * kShards);
       config.parallel.zero = 2;
-      INFO(schedule << ", N = " << run_length);
+      INFO(schedule << ", N = " << stretch);
       CHECK((same_bits(run, train_locally(config, 2 * kShards))));
     }
 }

@@ -1,4 +1,4 @@
-// Every planted fault is caught, with a parameter's name, on every layout that its line runs on; without it the
+// Every planted bug is caught, with a parameter's name, on every layout that its line runs on; without it the
 // same layouts pass.
 #include <set>
 
@@ -26,28 +26,28 @@ Config subject() {
 }
 
 struct Case {
-  Fault fault;
-  const char* layouts;  // a list per fault that holds every axis it belongs to, alone and with others
+  Bug bug;
+  const char* layouts;  // a list per bug that holds every axis it belongs to, alone and with others
 };
 constexpr std::array kCases{
-    Case{Fault::gradient_not_summed_over_group, "shard2:zero1,cp2:zero2,tp2.shard2:zero3,cp2.pp2:zb-v"},
-    Case{Fault::gradient_not_summed_over_replicas, "rep2,shard2.rep2,pp2.rep2:zb-h1,tp2.rep2"},
-    Case{Fault::input_gradient_not_summed_over_tensor, "tp2,tp4,tp2.cp2,tp2.pp2:interleaved"},
-    Case{Fault::kv_copies_not_summed, "tp4,tp4.shard2,tp4.pp2"},
-    Case{Fault::norm_gradient_not_summed, "tp2,tp2.cp2,tp2.pp2:zb-v"},
-    Case{Fault::tied_gradient_not_summed, "pp2,pp4:gpipe,tp2.pp2:zb-h1,pp2.shard2:interleaved:zero3"},
-    Case{Fault::tied_use_overwritten, "tp1,tp2,shard2:zero1,cp2.rep2"},
-    Case{Fault::loss_normalised_per_rank, "shard2,cp2,rep2,tp2.shard2,pp2.rep2"},
-    Case{Fault::norm_counts_replicas, "rep2,shard2.rep2:zero3,tp2.rep2,pp2.rep2"},
-    Case{Fault::stale_gathered_weight,
+    Case{Bug::gradient_not_summed_over_group, "shard2:zero1,cp2:zero2,tp2.shard2:zero3,cp2.pp2:zb-v"},
+    Case{Bug::gradient_not_summed_over_replicas, "rep2,shard2.rep2,pp2.rep2:zb-h1,tp2.rep2"},
+    Case{Bug::input_gradient_not_summed_over_tensor, "tp2,tp4,tp2.cp2,tp2.pp2:interleaved"},
+    Case{Bug::kv_copies_not_summed, "tp4,tp4.shard2,tp4.pp2"},
+    Case{Bug::norm_gradient_not_summed, "tp2,tp2.cp2,tp2.pp2:zb-v"},
+    Case{Bug::tied_gradient_not_summed, "pp2,pp4:gpipe,tp2.pp2:zb-h1,pp2.shard2:interleaved:zero3"},
+    Case{Bug::tied_use_overwritten, "tp1,tp2,shard2:zero1,cp2.rep2"},
+    Case{Bug::loss_normalised_per_rank, "shard2,cp2,rep2,tp2.shard2,pp2.rep2"},
+    Case{Bug::norm_counts_replicas, "rep2,shard2.rep2:zero3,tp2.rep2,pp2.rep2"},
+    Case{Bug::stale_gathered_weight,
          "shard2:zero1,cp2:zero2,pp2.shard2:zero2,shard2:zero3,pp2.shard2:zero3:n2,"
          "pp2.shard2:interleaved:zero3,pp2.cp2:zb-v:zero3:n1,pp2.shard2:gpipe:zero3:n4"},
-    Case{Fault::bfloat16_accumulation, "tp1,shard2:zero1,cp2:zero3,pp2,tp2"},
-    Case{Fault::last_microbatch_dropped, "tp1,shard2:zero1,rep2,cp2,tp2,pp2:zb-v"},
-    Case{Fault::saved_of_another_microbatch, "tp1:gpipe,pp2,pp2:zb-h1,tp2.pp2:interleaved,pp2.shard2:zb-v"},
-    Case{Fault::segment_edge_off_by_one, "tp1,shard2:zero1,rep2,cp2,tp2,pp2"},
-    Case{Fault::positions_from_piece, "cp2,cp4,tp2.cp2,cp2.pp2"},
-    Case{Fault::pieces_swapped_in_backward, "cp2,cp4,tp2.cp2,cp2.pp2:zb-v"},
+    Case{Bug::bfloat16_accumulation, "tp1,shard2:zero1,cp2:zero3,pp2,tp2"},
+    Case{Bug::last_microbatch_dropped, "tp1,shard2:zero1,rep2,cp2,tp2,pp2:zb-v"},
+    Case{Bug::saved_of_another_microbatch, "tp1:gpipe,pp2,pp2:zb-h1,tp2.pp2:interleaved,pp2.shard2:zb-v"},
+    Case{Bug::segment_edge_off_by_one, "tp1,shard2:zero1,rep2,cp2,tp2,pp2"},
+    Case{Bug::positions_from_piece, "cp2,cp4,tp2.cp2,cp2.pp2"},
+    Case{Bug::pieces_swapped_in_backward, "cp2,cp4,tp2.cp2,cp2.pp2:zb-v"},
 };
 
 PosixFileSystem files;
@@ -57,7 +57,7 @@ std::optional<VerifyRun> run_local(int ranks, const VerifyWork& work) {
 
 }  // namespace
 
-TEST_CASE("without a fault the layouts that faults are planted in pass") {
+TEST_CASE("without a bug the layouts that bugs are planted in pass") {
   const Verifier verifier(subject(), run_local, {});
   CHECK(verifier.trivialities().empty());
   std::set<std::string> layouts;
@@ -69,30 +69,30 @@ TEST_CASE("without a fault the layouts that faults are planted in pass") {
   }
 }
 
-TEST_CASE("every planted fault is caught and a parameter named on every layout that has its axis") {
+TEST_CASE("every planted bug is caught and a parameter named on every layout that has its axis") {
   for (const Case& c : kCases) {
-    const Verifier verifier(subject(), run_local, {.fault = c.fault});
+    const Verifier verifier(subject(), run_local, {.bug = c.bug});
     for (const VerifyLayout& layout : parse_layouts(c.layouts)) {
-      INFO(name_of(c.fault) << " on " << describe(layout));
-      CHECK(verifier.verify(layout).catches_fault());
+      INFO(name_of(c.bug) << " on " << describe(layout));
+      CHECK(verifier.verify(layout).catches_bug());
     }
   }
 }
 
-TEST_CASE("every known fault has a name, a meaning and layouts that it is caught on") {
-  std::set<Fault> tested;
-  for (const Case& c : kCases) tested.insert(c.fault);
-  for (const FaultInfo& info : known_faults()) {
+TEST_CASE("every known bug has a name, a meaning and layouts that it is caught on") {
+  std::set<Bug> tested;
+  for (const Case& c : kCases) tested.insert(c.bug);
+  for (const BugInfo& info : known_bugs()) {
     INFO(info.name);
-    CHECK(tested.count(info.fault) == 1);
-    CHECK(fault_named(info.name) == info.fault);
-    CHECK(name_of(info.fault) == info.name);
+    CHECK(tested.count(info.bug) == 1);
+    CHECK(bug_named(info.name) == info.bug);
+    CHECK(name_of(info.bug) == info.name);
     CHECK(!info.meaning.empty());
   }
 }
 
-TEST_CASE("a fault whose line did not run is not exercised, which is no pass") {
-  const Verifier verifier(subject(), run_local, {.fault = Fault::positions_from_piece});
+TEST_CASE("a bug whose line did not run is not exercised, which is no pass") {
+  const Verifier verifier(subject(), run_local, {.bug = Bug::positions_from_piece});
   const VerifyRow row = verifier.verify(parse_layout("shard2"));
   CHECK(row.outcome == VerifyOutcome::not_exercised);
   CHECK(row.breaches.empty());
@@ -110,7 +110,7 @@ TEST_CASE("a run that throws is a failed row with the message, and what is no la
   CHECK(failed.outcome == VerifyOutcome::failed);
   REQUIRE(failed.breaches.size() == 1);
   CHECK(failed.breaches[0].text == "rank 1 did not arrive");
-  CHECK(!failed.catches_fault());
+  CHECK(!failed.catches_bug());
   const VerifyRow refused = verifier.verify(parse_layout("tp3"));  // of 4 heads
   CHECK(refused.outcome == VerifyOutcome::refused);
   CHECK(refused.refusal.find("tensor") != std::string::npos);
