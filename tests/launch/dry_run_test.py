@@ -8,6 +8,7 @@ import unittest
 from pathlib import Path
 
 import process_tests
+from process_tests import skips
 
 DROVER = os.environ["DROVER_BIN"]
 SOURCE = Path(os.environ["DROVER_SOURCE_DIR"])
@@ -96,4 +97,4 @@ class DryRun(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    process_tests.main("launch/dry_run.processes")
+    skips.main()

@@ -1,20 +1,16 @@
-"""For tests of which some cannot run everywhere: those that start ranks as processes need a build with MPI."""
+"""For tests of which some start ranks as processes, which needs a build with MPI; this folder's have `skips` from here."""
 
 import os
+import pathlib
 import sys
-import unittest
 
-MPIRUN = os.environ["DROVER_MPIRUN"].split()  # but for the number of ranks
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+import skips  # noqa: E402  (found through the path just set)
+
+MPIRUN = os.environ.get("DROVER_MPIRUN", "").split()  # but for the number of ranks
+HAS_MPI = bool(MPIRUN) and not MPIRUN[0].startswith("-")
 
 
 def need_processes():
-    if MPIRUN[0].startswith("-"):
-        raise unittest.SkipTest("built without MPI")
-
-
-def main(name):
-    """Runs the script's tests, and says as `name` in tests/expected_skips which were skipped."""
-    program = unittest.main(module="__main__", exit=False)
-    for _, reason in program.result.skipped:
-        print(f"drover-skip: {name}: {reason}")
-    sys.exit(not program.result.wasSuccessful())
+    if not HAS_MPI:
+        skips.skip_case("mpi", "ranks cannot be processes")

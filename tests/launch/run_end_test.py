@@ -8,7 +8,7 @@ import signal
 import subprocess
 import time
 
-import process_tests
+from process_tests import skips
 from training_run import DROVER, STEPS, TrainingTest
 
 
@@ -134,4 +134,4 @@ class RunEndTest(TrainingTest):
 
 
 if __name__ == "__main__":
-    process_tests.main("launch/run_end.processes")
+    skips.main()

@@ -5,7 +5,7 @@ import json
 import os
 import subprocess
 
-import process_tests
+from process_tests import skips
 from training_run import DROVER, STEPS, TINY, TrainingTest
 
 
@@ -160,4 +160,4 @@ class TrainTest(TrainingTest):
 
 
 if __name__ == "__main__":
-    process_tests.main("launch/train.processes")
+    skips.main()

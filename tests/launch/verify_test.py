@@ -8,9 +8,10 @@ import subprocess
 import sys
 import tempfile
 
+from process_tests import HAS_MPI, MPIRUN, skips
+
 DROVER = os.environ["DROVER_BIN"]
 SOURCE = pathlib.Path(os.environ["DROVER_SOURCE_DIR"])
-MPIRUN = os.environ.get("DROVER_MPIRUN", "").split()
 CONFIG = str(SOURCE / "configs" / "verify.yaml")
 KV = str(SOURCE / "configs" / "verify_kv.yaml")
 LONG = str(SOURCE / "configs" / "verify_long.yaml")
@@ -84,8 +85,8 @@ def a_subject_that_proves_nothing_is_named():
 
 
 def processes_have_the_bits_of_threads():
-    if not MPIRUN or MPIRUN[0].startswith("-"):
-        print("drover-skip: launch/verify.processes: built without MPI", flush=True)
+    if not HAS_MPI:
+        skips.say_skipped("mpi", "processes_have_the_bits_of_threads")
         return
     local = run(KV, "--layouts", PROCESS_LAYOUTS)
     processes = run(KV, "--layouts", PROCESS_LAYOUTS, "--comm", "mpi", prefix=[*MPIRUN, "4"])

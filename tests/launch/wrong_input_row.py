@@ -1,10 +1,12 @@
 """A row of the table of wrong_input_test.py, the good folder that it is run in a copy of, and what spoils that."""
 
 import dataclasses
+import functools
 import os
 import pathlib
 import re
 import subprocess
+import tempfile
 import typing
 
 import h5py
@@ -34,7 +36,7 @@ class Row:
     changes: str = ""  # regular expression of the names that may change
     environment: dict = dataclasses.field(default_factory=dict)
     stdin: str = ""
-    needs_root: bool = False
+    needs_mount: bool = False
     needs_mpi: bool = False  # as more ranks than one do
 
     def may_change(self, name):
@@ -161,6 +163,17 @@ def copied_store(spoil):
             spoil(bad)
 
     return prepare
+
+
+@functools.cache
+def can_mount():
+    """Not all that are root can: containers may forbid it."""
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            mount("probe")(pathlib.Path(folder))()
+        except subprocess.CalledProcessError:
+            return False
+    return True
 
 
 def mount(name, *options):

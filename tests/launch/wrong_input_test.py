@@ -15,12 +15,12 @@ import tempfile
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from wrong_input_row import make_good_folder  # noqa: E402
+from process_tests import HAS_MPI, MPIRUN, skips  # noqa: E402
+from wrong_input_row import can_mount, make_good_folder  # noqa: E402
 from wrong_input_rows import DATA_ROWS, ROWS, document  # noqa: E402
 
 DROVER = os.environ.get("DROVER_BIN", "")
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
-MPIRUN = os.environ.get("DROVER_MPIRUN", "").split()
 LANES = 2
 SECONDS = 60  # until a command hangs: far above what any takes on a busy machine
 LONGEST = 2500  # characters of a message
@@ -128,11 +128,11 @@ class WrongInputTest(unittest.TestCase):
 
     @staticmethod
     def can_run(row):
-        if (row.ranks > 1 or row.needs_mpi) and (not MPIRUN or MPIRUN[0].startswith("-")):
-            print(f"drover-skip: launch/wrong_input.processes: {row.what}: built without MPI", flush=True)
+        if (row.ranks > 1 or row.needs_mpi) and not HAS_MPI:
+            skips.say_skipped("mpi", row.what)
             return False
-        if row.needs_root and os.geteuid() != 0:
-            print(f"drover-skip: launch/wrong_input.mounts: {row.what}: only root can mount", flush=True)
+        if row.needs_mount and not can_mount():
+            skips.say_skipped("mounts", row.what)
             return False
         return True
 

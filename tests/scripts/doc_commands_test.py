@@ -19,9 +19,13 @@ import tempfile
 import tomllib
 import unittest
 
+TESTS = pathlib.Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(TESTS / "support"), str(TESTS / "interop")]
+import interop_environment  # noqa: E402  (found through the path just set)
+import skips  # noqa: E402
+
 SOURCE = pathlib.Path(os.environ["DROVER_SOURCE_DIR"])
 DROVER = pathlib.Path(os.environ["DROVER_BIN"])
-INTEROP = pathlib.Path(os.environ.get("DROVER_INTEROP_ENV") or SOURCE / "build" / "interop")
 LIST = pathlib.Path(__file__).with_name("doc_commands.toml")
 TAGS = {"long", "gpu", "interop"}
 SHOWN = {"text", "python", "json", "yaml", "cpp"}
@@ -132,10 +136,10 @@ class DocCommands(unittest.TestCase):
         block = listed.get("instead", block)
         if listed.get("tag") != "interop":
             workplace.run(block, name)
-        elif (INTEROP / "bin" / "python3").exists():
-            workplace.run(f'PATH="{INTEROP}/bin:$PATH"\n{block}', name)
+        elif interop_environment.is_made():
+            workplace.run(f'PATH="{interop_environment.ENVIRONMENT}/bin:$PATH"\n{block}', name)
         else:
-            print("drover-skip: scripts/doc_commands transformers: needs scripts/setup --interop")
+            skips.say_skipped("interop", name)
 
     def run_page(self, page):
         name = name_of(page)
@@ -165,5 +169,5 @@ add_page_tests()
 
 if __name__ == "__main__":
     if "mpi OFF" in subprocess.run([DROVER, "--version"], text=True, capture_output=True, check=True).stdout:
-        sys.exit(77)
+        skips.skip_program("mpi", "most pages start ranks as processes")
     unittest.main()

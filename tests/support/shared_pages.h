@@ -14,8 +14,8 @@ inline bool system_gives_shared_pages() {
 
 }  // namespace drover
 
-#define DROVER_NEEDS_SHARED_PAGES()                                                                          \
-  do {                                                                                                       \
-    if (!drover::system_gives_shared_pages())                                                                \
-      DROVER_SKIP_TEST("parallel/shared_heap", "the system gives no huge pages of shared memory on demand"); \
+#define DROVER_NEEDS_SHARED_PAGES()                                                                \
+  do {                                                                                             \
+    if (!drover::system_gives_shared_pages())                                                      \
+      DROVER_SKIP_TEST("huge-pages", "the system gives no huge pages of shared memory on demand"); \
   } while (false)

@@ -17,11 +17,11 @@ using Catch::Approx;
 
 #include <iostream>
 
-// Leaves the test case. `name` stands in tests/expected_skips with its reason; scripts/test fails on any
-// other.
-#define DROVER_SKIP_TEST(name, reason)                                                   \
+// Leaves the test case, for want of one of the needs that scripts/check_skips.py names. scripts/test fails where
+// the need is met.
+#define DROVER_SKIP_TEST(need, reason)                                                   \
   do {                                                                                   \
-    std::cout << "drover-skip: " << (name) << ": " << (reason) << std::endl; /* flush */ \
+    std::cout << "drover-skip: " << (need) << ": " << (reason) << std::endl; /* flush */ \
     SUCCEED("skipped");                                                                  \
     return;                                                                              \
   } while (false)

@@ -37,8 +37,7 @@ TEST_CASE(
       CHECK(run.work.matmul_flops > 0);
     }
   if (!kAnonymousMemoryIsOurs)
-    DROVER_SKIP_TEST("train/scale memory",
-                     "the thread sanitizer keeps memory of its own for what is touched");
+    DROVER_SKIP_TEST("uninstrumented", "the thread sanitizer keeps memory of its own for what is touched");
   CHECK(most < 100'000);
 }
 

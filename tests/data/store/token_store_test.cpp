@@ -369,8 +369,7 @@ TEST_CASE("a store of ten billion tokens is opened, read and fed in a few megaby
   for (int step = 0; step < 20; ++step) REQUIRE(loader.next().batch_tokens == 65536);
   const std::int64_t fed = anonymous_kilobytes() - before;
   if (!kAnonymousMemoryIsOurs)
-    DROVER_SKIP_TEST("data/token_store memory",
-                     "the thread sanitizer's own memory grows with what is mapped");
+    DROVER_SKIP_TEST("uninstrumented", "the thread sanitizer's own memory grows with what is mapped");
   CHECK(opened_and_read < 4096);
   CHECK(fed < 8192);
 }
