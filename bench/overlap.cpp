@@ -24,7 +24,7 @@ class DelayedOperation final : public AroundOperation {
   Clock::time_point done;
 
  private:
-  void around_wait(FunctionRef<void()> wait) override {
+  void around_wait(const Exec*, FunctionRef<void()> wait) override {
     wait();
     std::this_thread::sleep_until(done);
   }

@@ -29,10 +29,10 @@ class TimedBackend final : public AroundBackend {
   void reset() { seconds_ = {}; }
 
  private:
-  void around(Work work, FunctionRef<void()> verb) override {
+  void around(const VerbCall& call, FunctionRef<void()> verb) override {
     const double start = watch_.seconds();
     verb();
-    seconds_[static_cast<std::size_t>(work)] += watch_.seconds() - start;
+    seconds_[static_cast<std::size_t>(call.work)] += watch_.seconds() - start;
   }
 
   Stopwatch watch_;

@@ -28,7 +28,7 @@ class TracedOperation final : public AroundOperation {
   Span span;
 
  private:
-  void around_wait(FunctionRef<void()> wait) override {
+  void around_wait(const Exec*, FunctionRef<void()> wait) override {
     {
       const Scope waiting(*trace, {.name = "wait", .subject = span.subject});
       wait();
@@ -74,8 +74,8 @@ Span action(const char* name, int microbatch) {
 
 }  // namespace
 
-void TracedBackend::around(Work work, FunctionRef<void()> verb) {
-  const Scope scope(trace_, {.name = name_of(work).data()});
+void TracedBackend::around(const VerbCall& call, FunctionRef<void()> verb) {
+  const Scope scope(trace_, {.name = name_of(call.work).data()});
   verb();
 }
 

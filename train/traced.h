@@ -16,7 +16,7 @@ class TracedBackend final : public AroundBackend {
   TracedBackend(Backend& real, Trace& trace) : AroundBackend(real), trace_(trace) {}
 
  private:
-  void around(Work work, FunctionRef<void()> verb) override;
+  void around(const VerbCall& call, FunctionRef<void()> verb) override;
 
   Trace& trace_;
 };

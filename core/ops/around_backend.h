@@ -1,4 +1,5 @@
-// A backend that passes every verb on to another one, through one function that a subclass writes: for measuring.
+// A backend that passes every verb on to another one, through one function that a subclass writes: for measuring and
+// counting.
 #pragma once
 
 #include <array>
@@ -40,6 +41,14 @@ constexpr std::string_view name_of(Work work) { return kWorkNames[static_cast<st
 static_assert(static_cast<int>(Work::forward_products) == static_cast<int>(Product::nt) &&
               static_cast<int>(Work::input_products) == static_cast<int>(Product::nn) &&
               static_cast<int>(Work::weight_products) == static_cast<int>(Product::tn));
+
+// A verb as it was called. Lives during the call.
+struct VerbCall {
+  const Exec& exec;
+  Work work;
+  std::string_view verb;
+  std::span<const Operand> operands;
+};
 
 class AroundBackend : public Backend {
  public:
@@ -105,14 +114,16 @@ class AroundBackend : public Backend {
   std::int64_t scratch_bytes(const EmbeddingBackward& a) const override { return real_.scratch_bytes(a); }
 
  protected:
-  // Calls `verb` exactly once.
-  virtual void around(Work work, FunctionRef<void()> verb) = 0;
+  // Calls `verb` once; not at all where nothing is to be computed.
+  virtual void around(const VerbCall& call, FunctionRef<void()> verb) = 0;
 
  private:
   template <class Arguments>
   void pass(Work work, void (Backend::*verb)(const Exec&, const Arguments&), const Exec& exec,
             const Arguments& arguments) {
-    around(work, [&] { (real_.*verb)(exec, arguments); });
+    const auto operands = arguments.operands();
+    around({.exec = exec, .work = work, .verb = Arguments::kVerb, .operands = operands},
+           [&] { (real_.*verb)(exec, arguments); });
   }
 
   Backend& real_;

@@ -13,10 +13,18 @@ struct Named {
   const Tensor& tensor;
 };
 
-// The checks of one verb: each names the verb and the operand that doesn't fit.
+// The checks of one verb: each names the verb and the operand that doesn't fit. What holds for every verb follows from
+// its list of operands; shapes and dtypes are asked for one by one.
 class Check {
  public:
-  Check(const Exec& exec, std::string_view verb) : device_(exec.backend.memory().device()), verb_(verb) {}
+  template <class Arguments>
+  Check(const Exec& exec, const Arguments& arguments)
+      : device_(exec.backend.memory().device()), verb_(Arguments::kVerb) {
+    const auto operands = arguments.operands();
+    for (const Operand& operand : operands) placed(operand);
+    for (const Operand& operand : operands)
+      if (is_written(operand.access)) apart(operand, operands);
+  }
 
   void that(bool condition, std::string_view rule, std::initializer_list<Named> operands) const {
     if (condition) return;
@@ -27,23 +35,14 @@ class Check {
     DROVER_CHECK(false, message);
   }
 
-  // Right dims on the right device. Null data is legal on any device: shape-only runs.
   void shape(const Named& x, std::initializer_list<std::int64_t> dims) const {
     bool same = x.tensor.rank == static_cast<int>(dims.size());
     int dim = 0;
     for (std::int64_t wanted : dims) same = same && x.tensor.dims[static_cast<std::size_t>(dim++)] == wanted;
     if (!same) that(false, cat("expected ", Tensor::of(nullptr, x.tensor.dtype, dims).describe()), {x});
-    placed(x);
-  }
-  void placed(const Named& x) const {
-    that(!x.tensor.empty(), "an operand is missing", {x});
-    that(x.tensor.data == nullptr || x.tensor.device == device_, "an operand lives on another device", {x});
-    that(x.tensor.numel() == 0 || x.tensor.strides[static_cast<std::size_t>(x.tensor.rank - 1)] == 1,
-         "the innermost dim must be contiguous", {x});
   }
   void rank(const Named& x, int rank) const {
     if (x.tensor.rank != rank) that(false, cat("expected ", rank, " dims"), {x});
-    placed(x);
   }
   void dtype(const Named& x, DType wanted) const {
     if (x.tensor.dtype != wanted) that(false, cat("expected ", name_of(wanted)), {x});
@@ -66,6 +65,30 @@ class Check {
   }
 
  private:
+  // There, and on the right device. Null data is legal on any device: shape-only runs.
+  void placed(const Operand& operand) const {
+    that(operand.optional || !operand.tensors.empty(), "an operand is missing", {{operand.name, {}}});
+    for (const Tensor& x : operand.tensors) {
+      if (x.empty() && operand.optional) continue;
+      const Named named{operand.name, x};
+      that(!x.empty(), "an operand is missing", {named});
+      that(x.data == nullptr || x.device == device_, "an operand lives on another device", {named});
+      that(x.numel() == 0 || x.strides[static_cast<std::size_t>(x.rank - 1)] == 1,
+           "the innermost dim must be contiguous", {named});
+    }
+  }
+  // A written operand from all others.
+  void apart(const Operand& written, std::span<const Operand> operands) const {
+    for (const Operand& other : operands) {
+      if (&other == &written) continue;
+      const bool may_be = written.may_be == other.name;
+      for (const Tensor& out : written.tensors)
+        for (const Tensor& x : other.tensors)
+          that(!overlap(out, x) || (may_be && same_view(out, x)), "what is written overlaps another operand",
+               {{written.name, out}, {other.name, x}});
+    }
+  }
+
   DeviceKind device_;
   std::string_view verb_;
 };
@@ -91,21 +114,18 @@ void check_heads(const Check& check, const Tensor& q, const Tensor& k) {
 void same_as(const Check& check, const Named& x, const Tensor& pattern, DType dtype) {
   if (!same_shape(x.tensor, pattern))
     check.that(false, cat("expected the shape of ", pattern.describe()), {x});
-  check.placed(x);
   check.dtype(x, dtype);
 }
 
 }  // namespace
 
 void fill(const Exec& exec, const Fill& a) {
-  Check(exec, "fill").placed({"out", a.out});
+  const Check check(exec, a);
   exec.backend.fill(exec, a);
 }
 
 void copy(const Exec& exec, const Copy& a) {
-  const Check check(exec, "copy");
-  check.placed({"in", a.in});
-  check.placed({"out", a.out});
+  const Check check(exec, a);
   check.that(same_shape(a.in, a.out), "shapes differ", {{"in", a.in}, {"out", a.out}});
   const bool numbers = Check::is_compute(a.in.dtype) && Check::is_compute(a.out.dtype);
   check.that(numbers || (a.in.dtype == a.out.dtype && a.write == Write::assign),
@@ -114,15 +134,14 @@ void copy(const Exec& exec, const Copy& a) {
 }
 
 void scale(const Exec& exec, const Scale& a) {
-  const Check check(exec, "scale");
-  check.placed({"x", a.x});
+  const Check check(exec, a);
   check.master({"x", a.x});
   check.contiguous({{"x", a.x}});
   exec.backend.scale(exec, a);
 }
 
 void matmul(const Exec& exec, const Matmul& m) {
-  const Check check(exec, "matmul");
+  const Check check(exec, m);
   check.rank({"out", m.out}, 2);
   check.rank({"a", m.a}, 2);
   const std::int64_t rows = m.out.dims[0], cols = m.out.dims[1],
@@ -144,7 +163,7 @@ void matmul(const Exec& exec, const Matmul& m) {
 }
 
 void rmsnorm_forward(const Exec& exec, const RmsNormForward& a) {
-  const Check check(exec, "rmsnorm_forward");
+  const Check check(exec, a);
   check.rank({"x", a.x}, 2);
   check.compute({"x", a.x});
   same_as(check, {"y", a.y}, a.x, a.x.dtype);
@@ -159,7 +178,7 @@ void rmsnorm_forward(const Exec& exec, const RmsNormForward& a) {
 }
 
 void rmsnorm_backward_input(const Exec& exec, const RmsNormBackwardInput& a) {
-  const Check check(exec, "rmsnorm_backward_input");
+  const Check check(exec, a);
   check.rank({"h", a.h}, 2);
   check.compute({"h", a.h});
   same_as(check, {"dy", a.dy}, a.h, a.h.dtype);
@@ -173,7 +192,7 @@ void rmsnorm_backward_input(const Exec& exec, const RmsNormBackwardInput& a) {
 }
 
 void rmsnorm_backward_weight(const Exec& exec, RmsNormBackwardWeight a) {
-  const Check check(exec, "rmsnorm_backward_weight");
+  const Check check(exec, a);
   check.rank({"h", a.h}, 2);
   check.compute({"h", a.h});
   same_as(check, {"dy", a.dy}, a.h, a.h.dtype);
@@ -185,12 +204,11 @@ void rmsnorm_backward_weight(const Exec& exec, RmsNormBackwardWeight a) {
 }
 
 void rope(const Exec& exec, const Rope& a) {
-  const Check check(exec, "rope");
+  const Check check(exec, a);
   check.rank({"x", a.x}, 3);
   check.rank({"cosine", a.cosine}, 2);
   check.master({"cosine", a.cosine});
   check.that(same_shape(a.x, a.out), "shapes differ", {{"x", a.x}, {"out", a.out}});
-  check.placed({"out", a.out});
   const DType master = a.cosine.dtype;
   check.that(Check::is_compute(a.x.dtype) && master_dtype(a.x.dtype) == master,
              "expected the compute or master dtype", {{"x", a.x}, {"cosine", a.cosine}});
@@ -206,7 +224,7 @@ void rope(const Exec& exec, const Rope& a) {
 }
 
 void attention_forward(const Exec& exec, AttentionForward a) {
-  const Check check(exec, "attention_forward");
+  const Check check(exec, a);
   check_heads(check, a.q, a.k);
   check.shape({"k", a.k}, {a.k.dims[0], a.k.dims[1], a.q.dims[2]});
   check.dtype({"k", a.k}, a.q.dtype);
@@ -219,7 +237,7 @@ void attention_forward(const Exec& exec, AttentionForward a) {
 }
 
 void attention_backward(const Exec& exec, AttentionBackward a) {
-  const Check check(exec, "attention_backward");
+  const Check check(exec, a);
   check_heads(check, a.q, a.k);
   const DType compute = a.q.dtype, master = master_dtype(compute);
   check.shape({"k", a.k}, {a.k.dims[0], a.k.dims[1], a.q.dims[2]});
@@ -237,7 +255,7 @@ void attention_backward(const Exec& exec, AttentionBackward a) {
 }
 
 void swiglu_forward(const Exec& exec, const SwigluForward& a) {
-  const Check check(exec, "swiglu_forward");
+  const Check check(exec, a);
   check.rank({"y", a.y}, 2);
   check.compute({"y", a.y});
   check.shape({"gate_up", a.gate_up}, {a.y.dims[0], 2 * a.y.dims[1]});
@@ -246,7 +264,7 @@ void swiglu_forward(const Exec& exec, const SwigluForward& a) {
 }
 
 void swiglu_backward(const Exec& exec, const SwigluBackward& a) {
-  const Check check(exec, "swiglu_backward");
+  const Check check(exec, a);
   check.rank({"dy", a.dy}, 2);
   check.compute({"dy", a.dy});
   check.shape({"gate_up", a.gate_up}, {a.dy.dims[0], 2 * a.dy.dims[1]});
@@ -256,7 +274,7 @@ void swiglu_backward(const Exec& exec, const SwigluBackward& a) {
 }
 
 void embedding_forward(const Exec& exec, const EmbeddingForward& a) {
-  const Check check(exec, "embedding_forward");
+  const Check check(exec, a);
   check.rank({"table", a.table}, 2);
   check.compute({"table", a.table});
   check.rank({"tokens", a.tokens}, 1);
@@ -267,7 +285,7 @@ void embedding_forward(const Exec& exec, const EmbeddingForward& a) {
 }
 
 void embedding_backward(const Exec& exec, EmbeddingBackward a) {
-  const Check check(exec, "embedding_backward");
+  const Check check(exec, a);
   check.rank({"dtable", a.dtable}, 2);
   check.rank({"tokens", a.tokens}, 1);
   check.dtype({"tokens", a.tokens}, DType::int32);
@@ -278,7 +296,7 @@ void embedding_backward(const Exec& exec, EmbeddingBackward a) {
 }
 
 void loss_statistics(const Exec& exec, const LossStatistics& a) {
-  const Check check(exec, "loss_statistics");
+  const Check check(exec, a);
   check.rank({"logits", a.logits}, 2);
   check.master({"logits", a.logits});
   const std::int64_t rows = a.logits.dims[0];
@@ -293,7 +311,7 @@ void loss_statistics(const Exec& exec, const LossStatistics& a) {
 }
 
 void loss_combine(const Exec& exec, const LossCombine& a) {
-  const Check check(exec, "loss_combine");
+  const Check check(exec, a);
   check.rank({"maximum", a.maximum}, 2);
   check.master({"maximum", a.maximum});
   check.that(a.maximum.dims[0] >= 1, "expected at least one part", {{"maximum", a.maximum}});
@@ -309,7 +327,7 @@ void loss_combine(const Exec& exec, const LossCombine& a) {
 }
 
 void loss_gradient(const Exec& exec, const LossGradient& a) {
-  const Check check(exec, "loss_gradient");
+  const Check check(exec, a);
   check.rank({"logits", a.logits}, 2);
   check.master({"logits", a.logits});
   check.shape({"targets", a.targets}, {a.logits.dims[0]});
@@ -323,7 +341,7 @@ void loss_gradient(const Exec& exec, const LossGradient& a) {
 }
 
 void adamw(const Exec& exec, const AdamW& a) {
-  const Check check(exec, "adamw");
+  const Check check(exec, a);
   check.rank({"weight", a.weight}, 1);
   check.master({"weight", a.weight});
   for (const Named& x :
@@ -338,7 +356,7 @@ void adamw(const Exec& exec, const AdamW& a) {
 }
 
 void sum_of_squares(const Exec& exec, const SumOfSquares& a) {
-  const Check check(exec, "sum_of_squares");
+  const Check check(exec, a);
   check.rank({"x", a.x}, 1);
   check.master({"x", a.x});
   check.shape({"out", a.out}, {1});
@@ -347,13 +365,12 @@ void sum_of_squares(const Exec& exec, const SumOfSquares& a) {
 }
 
 void combine(const Exec& exec, const Combine& a) {
-  const Check check(exec, "combine");
+  const Check check(exec, a);
   check.rank({"out", a.out}, 1);
   check.that(Check::is_compute(a.out.dtype) || a.out.dtype == DType::int64,
              "expected float64, float32, bfloat16 or int64", {{"out", a.out}});
-  DROVER_CHECK(!a.parts.empty(), "combine: no parts");
-  for (const Tensor& part : a.parts) same_as(check, {"a part", part}, a.out, a.out.dtype);
-  for (const Tensor& copy : a.copies) same_as(check, {"a copy", copy}, a.out, a.out.dtype);
+  for (const Tensor& part : a.parts) same_as(check, {"parts", part}, a.out, a.out.dtype);
+  for (const Tensor& copy : a.copies) same_as(check, {"copies", copy}, a.out, a.out.dtype);
   exec.backend.combine(exec, a);
 }
 

@@ -4,6 +4,29 @@
 
 namespace drover {
 
+namespace {
+
+struct Bytes {
+  std::uintptr_t begin = 0, end = 0;
+};
+
+// From its first byte to its last, gaps included; not for tensors without elements.
+Bytes range_of(const Tensor& x) {
+  std::int64_t last = 0;
+  for (int dim = 0; dim < x.rank; ++dim) last += (x.dims[dim] - 1) * x.strides[dim];
+  const auto begin = reinterpret_cast<std::uintptr_t>(x.data);
+  return {begin, begin + static_cast<std::uintptr_t>((last + 1) * size_of(x.dtype))};
+}
+
+// The outermost dim that can be cut in two.
+int first_long_dim(const Tensor& x) {
+  int dim = 0;
+  while (x.dims[dim] == 1) ++dim;
+  return dim;
+}
+
+}  // namespace
+
 Tensor Tensor::of(void* data, DType dtype, std::initializer_list<std::int64_t> dims, DeviceKind device) {
   DROVER_CHECK(dims.size() >= 1 && dims.size() <= kMaxRank, dims.size(), " dims");
   Tensor tensor{
@@ -86,5 +109,24 @@ void Tensor::check_access(DType wanted) const {
 }
 
 bool same_shape(const Tensor& a, const Tensor& b) { return a.rank == b.rank && a.dims == b.dims; }
+
+bool same_view(const Tensor& a, const Tensor& b) {
+  bool same = a.data == b.data && a.dtype == b.dtype && same_shape(a, b);
+  for (int dim = 0; same && dim < a.rank; ++dim) same = a.dims[dim] <= 1 || a.strides[dim] == b.strides[dim];
+  return same;
+}
+
+// Where the ranges meet, whoever has gaps is cut in halves: most of them are apart at once.
+bool overlap(const Tensor& a, const Tensor& b) {
+  if (a.data == nullptr || b.data == nullptr || a.numel() == 0 || b.numel() == 0) return false;
+  const Bytes x = range_of(a), y = range_of(b);
+  if (x.end <= y.begin || y.end <= x.begin) return false;
+  if (a.contiguous() && b.contiguous()) return true;
+  const bool cut_a = !a.contiguous() && (b.contiguous() || x.end - x.begin >= y.end - y.begin);
+  const Tensor &cut = cut_a ? a : b, &other = cut_a ? b : a;
+  const int dim = first_long_dim(cut);
+  const std::int64_t half = cut.dims[dim] / 2;
+  return overlap(cut.slice(dim, 0, half), other) || overlap(cut.slice(dim, half, cut.dims[dim]), other);
+}
 
 }  // namespace drover

@@ -67,5 +67,9 @@ struct Tensor {
 
 // Same dims (not strides, not dtype).
 bool same_shape(const Tensor& a, const Tensor& b);
+// The very same elements in the same order, of one dtype.
+bool same_view(const Tensor& a, const Tensor& b);
+// Whether they share a byte: exact for strided tensors, too (two column pieces of a matrix don't). Null data shares none.
+bool overlap(const Tensor& a, const Tensor& b);
 
 }  // namespace drover

@@ -1,5 +1,5 @@
 // A communicator that passes every operation on to another one, through one function that a subclass writes: for
-// measuring.
+// measuring and checking.
 #pragma once
 
 #include <memory>
@@ -11,7 +11,7 @@
 
 namespace drover {
 
-// An operation as a rank started it. What it sends, by convention, in a group of S ranks; it is what a
+// An operation as a rank started it. Lives during the start. What it sends, by convention, in a group of S ranks; it is what a
 // bandwidth-optimal algorithm sends, and independent of how an implementation moves the bytes:
 //   all_gather      (S - 1) x the bytes of this rank's part
 //   reduce_scatter  all parts but this rank's own, (S - 1) x one part where they are equal
@@ -20,26 +20,28 @@ namespace drover {
 //   broadcast       (S - 1) x the bytes at the root, nothing elsewhere
 //   send            the bytes;  recv, barrier: nothing
 struct CommCall {
-  const char* verb = "";
-  std::int64_t sent_bytes = 0;
+  const Exec& exec;
+  const char* verb;
+  std::span<const Operand> operands;
+  std::int64_t sent_bytes;
 };
 
 // Around an operation in flight, through one function that a subclass writes. Lives in an AroundOperations.
 class AroundOperation : public Operation {
  public:
   void wait(const Exec& exec) override {
-    around_wait([&] { inner_.wait(exec); });
+    around_wait(&exec, [&] { inner_.wait(exec); });
   }
   void join() override {
-    around_wait([&] { inner_.join(); });
+    around_wait(nullptr, [&] { inner_.join(); });
   }
   void abandon() noexcept override { const Pending dropped = std::move(inner_); }
   void release() noexcept override { free_ = true; }
 
  protected:
   ~AroundOperation() = default;
-  // Calls `wait` exactly once.
-  virtual void around_wait(FunctionRef<void()> wait) = 0;
+  // Calls `wait` exactly once. exec: whose stream waits; null where the host joins.
+  virtual void around_wait(const Exec* exec, FunctionRef<void()> wait) = 0;
 
  private:
   template <class Kind>

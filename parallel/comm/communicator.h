@@ -6,7 +6,8 @@
 //   - every rank of the group starts the same collectives in the same order with the same sizes, dtypes and
 //     reductions; a mismatch is a CommError on every rank, not a hang;
 //   - each start takes the Exec it must follow and returns a Pending; buffers belong to the operation until it is
-//     waited for;
+//     waited for: what it writes nobody may touch, what it reads nobody may write. operands() says which is which
+//     (core/ops/operand.h);
 //   - tensors are contiguous; they count in elements and any dtype may travel; reductions take float64, float32,
 //     bfloat16, int64;
 //   - a reduction adds in an order that is a function of the group's size alone: rank order up to 64 ranks, above
@@ -46,38 +47,46 @@ class CommError : public Error {
 struct AllReduce {
   Tensor x;
   Reduction reduction = Reduction::sum;
+  auto operands() const { return std::array{updates("x", x)}; }
 };
 // in[n], out[size * n] in rank order; in may be out's own part
 struct AllGather {
   Tensor in, out;
+  auto operands() const { return std::array{reads("in", in), assigns("out", out)}; }
 };
 // counts[r] elements from rank r
 struct AllGatherV {
   Tensor in, out;
   std::span<const std::int64_t> counts;
+  auto operands() const { return std::array{reads("in", in), assigns("out", out)}; }
 };
 // in[size * n], out[n]; out may be in's own part
 struct ReduceScatter {
   Tensor in, out;
   Reduction reduction = Reduction::sum;
+  auto operands() const { return std::array{reads("in", in), assigns("out", out)}; }
 };
 // counts[r] elements to rank r
 struct ReduceScatterV {
   Tensor in, out;
   std::span<const std::int64_t> counts;
   Reduction reduction = Reduction::sum;
+  auto operands() const { return std::array{reads("in", in), assigns("out", out)}; }
 };
 // [size * n] each: part r goes to rank r
 struct AllToAll {
   Tensor in, out;
+  auto operands() const { return std::array{reads("in", in), assigns("out", out)}; }
 };
 struct AllToAllV {
   Tensor in, out;
   std::span<const std::int64_t> send_counts, recv_counts;
+  auto operands() const { return std::array{reads("in", in), assigns("out", out)}; }
 };
 struct Broadcast {
   Tensor x;
   int root = 0;
+  auto operands(int rank) const { return std::array{rank == root ? reads("x", x) : assigns("x", x)}; }
 };
 
 class Communicator {

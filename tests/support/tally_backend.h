@@ -26,7 +26,7 @@ class TallyBackend final : public AroundBackend {
   }
 
  private:
-  void around(Work, FunctionRef<void()> verb) override { verb(); }
+  void around(const VerbCall&, FunctionRef<void()> verb) override { verb(); }
 
   CountingBackend counter_;
 };

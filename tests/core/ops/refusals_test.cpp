@@ -144,6 +144,47 @@ TEST_CASE("the optimizer and reductions refuse moments, sums and parts of anothe
           "adamw", "working");
   refuses(ops::sum_of_squares, {.x = f32({4}), .out = f32({1})}, "sum_of_squares", "out");
   const Tensor parts[] = {f32({4}), f32({5})};
-  refuses(ops::combine, {.parts = parts, .out = f32({4})}, "combine", "part");
-  refuses(ops::combine, {.parts = {parts, 1}, .out = f32({4}), .copies = parts}, "combine", "copy");
+  refuses(ops::combine, {.parts = parts, .out = f32({4})}, "combine", "parts");
+  refuses(ops::combine, {.parts = {parts, 1}, .out = f32({4}), .copies = parts}, "combine", "copies");
+}
+
+TEST_CASE("what a verb writes may not overlap another operand") {
+  std::array<float, 64> memory{};
+  const auto at = [&](std::size_t element, std::initializer_list<std::int64_t> dims) {
+    return Tensor::of(memory.data() + element, dims);
+  };
+  refuses(ops::copy, {.in = at(0, {8}), .out = at(4, {8})}, "copy", "out");
+  refuses(ops::copy, {.in = at(0, {8}), .out = at(0, {8})}, "copy", "in");
+  refuses(ops::matmul, {.a = at(0, {2, 4}), .b = at(8, {2, 4}), .out = at(12, {2, 2})}, "matmul", "b");
+  refuses(ops::sum_of_squares, {.x = at(0, {8}), .out = Tensor::of(memory.data() + 2, DType::float64, {1})},
+          "sum_of_squares", "out");
+  const Tensor parts[] = {at(0, {8}), at(8, {8})};
+  refuses(ops::combine, {.parts = parts, .out = at(4, {8})}, "combine", "parts");
+}
+
+TEST_CASE("a verb that works in place takes exactly its operand, not a shifted one") {
+  std::array<float, 64> memory{};
+  const auto at = [&](std::size_t element, std::initializer_list<std::int64_t> dims) {
+    return Tensor::of(memory.data() + element, dims);
+  };
+  Machine machine;
+  CHECK_NOTHROW(ops::swiglu_backward(
+      machine.exec, {.gate_up = at(0, {2, 8}), .dy = at(32, {2, 4}), .dgate_up = at(0, {2, 8})}));
+  refuses(ops::swiglu_backward, {.gate_up = at(0, {2, 8}), .dy = at(32, {2, 4}), .dgate_up = at(4, {2, 8})},
+          "swiglu_backward", "dgate_up");
+}
+
+TEST_CASE("operands that are missing are named, those of a list, too") {
+  refuses(ops::adamw, {.weight = f32({4}), .moment1 = f32({4}), .gradient = f32({4}), .working = bf16({4})},
+          "adamw", "moment2");
+  refuses(ops::combine, {.parts = {}, .out = f32({4})}, "combine", "parts");
+  const Tensor parts[] = {f32({4}), Tensor{}};
+  refuses(ops::combine, {.parts = parts, .out = f32({4})}, "combine", "parts");
+}
+
+TEST_CASE("an operand of another device is named") {
+  std::array<float, 8> memory{};
+  const Tensor here = Tensor::of(memory.data(), {4});
+  const Tensor there = Tensor::of(memory.data() + 4, DType::float32, {4}, DeviceKind::cuda);
+  refuses(ops::copy, {.in = there, .out = here}, "copy", "in");
 }

@@ -145,7 +145,7 @@ class FirstSum final : public AroundBackend {
   }
 
  private:
-  void around(Work, FunctionRef<void()> verb) override { verb(); }
+  void around(const VerbCall&, FunctionRef<void()> verb) override { verb(); }
   Watch watch_;
   bool first_ = true;
 };
