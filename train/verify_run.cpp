@@ -6,21 +6,24 @@
 #include "checkpoint/checkpoint.h"
 #include "core/cpu/cpu_backend.h"
 #include "core/watch/planted_bug.h"
+#include "core/watch/stream_sanitizer.h"
+#include "parallel/comm/sanitized_comm.h"
 
 namespace drover {
 
 namespace {
 
-// One rank's training, step by step.
+// One rank's training, step by step, under a stream sanitizer.
 class Recorder {
  public:
   Recorder(Communicator& world, FileSystem& files, Memory& memory, const VerifyWork& work)
-      : world_(world),
+      : world_(sanitized(world.split(0, world.rank(), world.name()), sanitizer_)),
         work_(work),
         memory_(memory),
-        backend_(make_cpu_backend(memory_, cpu_options(work.config, 1))),
-        platform_{.world = world,
-                  .backend = *backend_,
+        real_backend_(make_cpu_backend(memory_, cpu_options(work.config, 1))),
+        backend_(*real_backend_, sanitizer_),
+        platform_{.world = *world_,
+                  .backend = backend_,
                   .host = memory_,
                   .files = files,
                   .sent = &sent_,
@@ -47,10 +50,12 @@ class Recorder {
   template <class Use>
   void each_parameter(Use use);
 
-  Communicator& world_;
+  StreamSanitizer sanitizer_;
+  std::unique_ptr<Communicator> world_;
   const VerifyWork& work_;
   Memory& memory_;
-  std::unique_ptr<Backend> backend_;
+  std::unique_ptr<Backend> real_backend_;
+  SanitizedBackend backend_;
   SentBytes sent_{};
   Platform platform_;
   std::unique_ptr<Training> training_;
@@ -67,7 +72,11 @@ Parameters Recorder::blank() const {
   return parameters;
 }
 
+// The host reads what the stream wrote.
 void Recorder::take(std::span<const StateEntry> entries, std::string_view slot, Parameters& into) {
+  backend_.synchronize(trainer_.exec().stream);
+  for (const StateEntry& entry : entries)
+    if (entry.slot == slot) sanitizer_.host("verify", std::array{reads(slot, entry.data)});
   into = blank();
   const std::string unequal = place(entries, slot, into);
   if (!unequal.empty()) run_.record.unequal_copies.push_back(cat(slot, " of ", unequal));
@@ -127,15 +136,15 @@ void Recorder::gather() {
     part.insert(part.end(), elements.begin(), elements.end());
   });
   const Tensor view = Tensor::of(part.data(), {static_cast<std::int64_t>(part.size())});
-  if (world_.rank() > 0) world_.send(trainer_.exec(), view, 0).join();
-  for (int rank = 1; world_.rank() == 0 && rank < world_.size(); ++rank) {
-    world_.recv(trainer_.exec(), view, rank).join();
+  if (world_->rank() > 0) world_->send(trainer_.exec(), view, 0).join();
+  for (int rank = 1; world_->rank() == 0 && rank < world_->size(); ++rank) {
+    world_->recv(trainer_.exec(), view, rank).join();
     merge(part);
   }
 }
 
 std::int64_t Recorder::over_ranks(std::int64_t value, Reduction reduction) {
-  world_.all_reduce(trainer_.exec(), {.x = Tensor::of(&value, {1}), .reduction = reduction}).join();
+  world_->all_reduce(trainer_.exec(), {.x = Tensor::of(&value, {1}), .reduction = reduction}).join();
   return value;
 }
 
@@ -147,7 +156,7 @@ void Recorder::add_cost() {
   const auto pairs = [&](Reduction reduction) {
     return static_cast<double>(over_ranks(trainer_.own_attended_pairs(), reduction));
   };
-  cost.balance = pairs(Reduction::max) * world_.size() / pairs(Reduction::sum);
+  cost.balance = pairs(Reduction::max) * world_->size() / pairs(Reduction::sum);
 }
 
 // As checkpoints hash: in the masters' dtype.
@@ -179,7 +188,7 @@ VerifyRun Recorder::run() try {
   train();
   add_cost();
   gather();
-  if (world_.rank() == 0) run_.weight_hash = hash();
+  if (world_->rank() == 0) run_.weight_hash = hash();
   return std::move(run_);
 } catch (const Error& error) {
   // Out of memory, for one, is an error of usage wherever it comes.

@@ -29,6 +29,7 @@ struct VerifyWork {
 
 // What is thrown while a rank's training is built is thrown on as it is, Error{usage} for what is no layout of this
 // configuration. From then on an Error is never one of usage: a training that was built must run.
+// Every rank is under a stream sanitizer (core/watch/stream_sanitizer.h): an access that no wait orders is such an Error.
 
 // On `ranks` threads of this process. A rank that is alone in a collective for kVerifyDeadline ends the run with
 // CommError; what a rank throws is thrown here. `files` serves the configuration's sources.
