@@ -117,7 +117,7 @@ void run(const Arguments& a) {
   const Platform platform{.world = *world, .backend = timed, .host = memory, .files = files};
   const auto training = build_training(config, platform);
   Trainer trainer(*training, platform);
-  const double peak = product_peak(trainer.exec(), training->groups->shard(0).working.dtype, watch);
+  const double peak = product_peak(trainer.exec(), training->model.groups->shard(0).working.dtype, watch);
   const Measured measured = measure(trainer, timed, watch, steps);
   const StepReport& r = measured.report;
   const double flops = training_flops(config.model, r.batch_tokens, r.attended_pairs);

@@ -28,32 +28,33 @@ void require_whole_parts(const Mesh& mesh, const Config& config) {
 
 // For microbatches of that many tokens, and for the hold-out's.
 StageOptions stage_options(const Training& t, const StagePart& part, std::int64_t microbatch_tokens) {
-  const Config& config = t.config;
-  return {.model = config.model,
-          .part = part,
-          .compute = dtype_named(config.train.dtype),
-          .recompute = recompute_named(config.train.recompute),
-          .max_tokens = std::max(microbatch_tokens, t.holdout ? t.holdout->max_microbatch_tokens() : 0),
-          .max_positions = longest_sequence(config)};
+  const Config& config = t.plan.config;
+  return {
+      .model = config.model,
+      .part = part,
+      .compute = dtype_named(config.train.dtype),
+      .recompute = recompute_named(config.train.recompute),
+      .max_tokens = std::max(microbatch_tokens, t.data.holdout ? t.data.holdout->max_microbatch_tokens() : 0),
+      .max_positions = longest_sequence(config)};
 }
 
 LoaderOptions loader_options(const Training& t, PlantedBug* planted) {
-  LoaderOptions options = loader_options(t.config, t.mesh, t.at);
+  LoaderOptions options = loader_options(t.plan.config, t.plan.mesh, t.plan.at);
   options.planted = planted;
-  for (const auto& source : t.sources) options.sources.push_back(source.get());
+  for (const auto& source : t.data.sources) options.sources.push_back(source.get());
   return options;
 }
 
 std::unique_ptr<Holdout> make_holdout(const Training& t, Memory& host) {
-  if (!t.holdout_source) return nullptr;
+  if (!t.data.holdout_source) return nullptr;
   return std::make_unique<Holdout>(
-      host, *t.holdout_source,
-      HoldoutOptions{.sequence_length = t.config.train.sequence_length,
-                     .max_rows = t.config.eval.sequences,
-                     .data_rank = t.mesh.data_rank(t.at),
-                     .data_ranks = t.mesh.data_ranks(),
-                     .microbatch_sequences = static_cast<int>(t.config.train.microbatch_sequences),
-                     .context = loader_options(t.config, t.mesh, t.at).context});
+      host, *t.data.holdout_source,
+      HoldoutOptions{.sequence_length = t.plan.config.train.sequence_length,
+                     .max_rows = t.plan.config.eval.sequences,
+                     .data_rank = t.plan.mesh.data_rank(t.plan.at),
+                     .data_ranks = t.plan.mesh.data_ranks(),
+                     .microbatch_sequences = static_cast<int>(t.plan.config.train.microbatch_sequences),
+                     .context = loader_options(t.plan.config, t.plan.mesh, t.plan.at).context});
 }
 
 AxisValues axis_sizes(const ParallelConfig& p) {
@@ -116,22 +117,22 @@ std::unique_ptr<Training> start(const Config& config, const Platform& platform, 
   const std::int64_t steps = total_steps(config);
   validate(config.optimizer, steps);
   const AxisValues at = mesh.coordinate(platform.world.rank());
-  auto t =
-      std::unique_ptr<Training>(new Training{.config = config,
-                                             .total_steps = steps,
-                                             .mesh = mesh,
-                                             .at = at,
-                                             .table = parameter_table(config.model, mesh.size(Axis::tensor)),
-                                             .placement = placement,
-                                             .parts = stage_parts(config, placement, at.pipeline)});
+  auto t = std::unique_ptr<Training>(
+      new Training{.plan = {.config = config,
+                            .total_steps = steps,
+                            .mesh = mesh,
+                            .at = at,
+                            .table = parameter_table(config.model, mesh.size(Axis::tensor)),
+                            .placement = placement,
+                            .parts = stage_parts(config, placement, at.pipeline)}});
   const SharedBetween shared = shared_between(config, mesh, placement);
   t->connections = platform.backend.memory().shapes_only()
                        ? shape_connections(mesh, platform.world.rank(), shared)
                        : connect(mesh, platform.world, shared);
   if (platform.sent != nullptr) t->connections = metered(std::move(t->connections), *platform.sent);
   if (platform.trace != nullptr) t->connections = traced(std::move(t->connections), *platform.trace);
-  t->regions = std::make_unique<Regions>(Regions{.tensor = TensorRegion(*t->connections.tensor),
-                                                 .context = ContextRegion(*t->connections.context)});
+  t->model.regions = std::make_unique<Regions>(Regions{.tensor = TensorRegion(*t->connections.tensor),
+                                                       .context = ContextRegion(*t->connections.context)});
   return t;
 }
 
@@ -144,32 +145,33 @@ struct PipelineNeeds {
   int buffers = 0;
 };
 
-WeightUse weight_use(const Training& t) {
-  WeightUse use{.by_backward_weight = recompute_named(t.config.train.recompute) != Recompute::none};
-  for (const StagePart& part : t.parts) use.blocks.push_back(part.blocks());
+WeightUse weight_use(const TrainingPlan& plan) {
+  WeightUse use{.by_backward_weight = recompute_named(plan.config.train.recompute) != Recompute::none};
+  for (const StagePart& part : plan.parts) use.blocks.push_back(part.blocks());
   return use;
 }
 
 // Where a stretch is longer than one microbatch, all blocks of a stage hold gradients during it.
-void add_needs(const PipelineSchedule& schedule, const Training& t, PipelineNeeds& needs) {
-  const Timeline& timeline = schedule.timelines[static_cast<std::size_t>(t.at.pipeline)];
-  for (std::size_t chunk = 0; chunk < t.parts.size(); ++chunk) {
+void add_needs(const PipelineSchedule& schedule, const TrainingPlan& plan, PipelineNeeds& needs) {
+  const Timeline& timeline = schedule.timelines[static_cast<std::size_t>(plan.at.pipeline)];
+  for (std::size_t chunk = 0; chunk < plan.parts.size(); ++chunk) {
     const SlotCount count = count_slots(timeline, static_cast<int>(chunk));
     SlotCount& most = needs.slots[chunk];
     most = {.saved = std::max(most.saved, count.saved), .weight = std::max(most.weight, count.weight)};
     if (longest_stretch(timeline, schedule.stretch) > 1)
-      needs.groups_per_stretch = std::max(needs.groups_per_stretch, t.parts[chunk].blocks());
+      needs.groups_per_stretch = std::max(needs.groups_per_stretch, plan.parts[chunk].blocks());
   }
   needs.gathered_at_once =
-      std::max(needs.gathered_at_once, most_gathered(timeline, schedule.stretch, weight_use(t)));
+      std::max(needs.gathered_at_once, most_gathered(timeline, schedule.stretch, weight_use(plan)));
   for (const Action& action : timeline) needs.fused |= action.kind == ActionKind::backward;
 }
 
 // For any of the schedules; more microbatches do not always need more.
 PipelineNeeds needs_of(std::span<const PipelineSchedule> schedules, const Training& t) {
-  PipelineNeeds needs{.slots = std::vector<SlotCount>(t.parts.size()), .buffers = t.evaluation.steps.buffers};
-  for (const PipelineSchedule& schedule : schedules) add_needs(schedule, t, needs);
-  for (const StepProgram& program : t.programs)
+  PipelineNeeds needs{.slots = std::vector<SlotCount>(t.plan.parts.size()),
+                      .buffers = t.drive.evaluation.steps.buffers};
+  for (const PipelineSchedule& schedule : schedules) add_needs(schedule, t.plan, needs);
+  for (const StepProgram& program : t.drive.programs)
     needs.buffers = std::max(needs.buffers, program.steps.buffers);
   return needs;
 }
@@ -186,26 +188,26 @@ StepProgram step_program(const PipelineSchedule& schedule, int rank) {
 
 void add_programs(Training& t, std::span<const PipelineSchedule> schedules) {
   for (const PipelineSchedule& schedule : schedules)
-    t.programs.push_back(step_program(schedule, t.at.pipeline));
+    t.drive.programs.push_back(step_program(schedule, t.plan.at.pipeline));
   // The hold-out's microbatches pass by turns of as many as a step has.
-  if (t.holdout) t.evaluation = step_program(forward_of(schedules.front()), t.at.pipeline);
+  if (t.data.holdout) t.drive.evaluation = step_program(forward_of(schedules.front()), t.plan.at.pipeline);
 }
 
 void add_groups(Training& t, const Platform& platform, const PipelineNeeds& needs) {
   Memory& device = platform.backend.memory();
-  t.groups = std::make_unique<ParameterGroups>(
+  t.model.groups = std::make_unique<ParameterGroups>(
       device, *t.connections.group, *t.connections.replicate,
-      ParameterGroupsOptions{.layouts = group_layouts(t.config.model, t.table, t.parts,
-                                                      {.tensor_rank = t.at.tensor,
-                                                       .tensor_ranks = t.mesh.size(Axis::tensor),
-                                                       .shards = t.mesh.group_shards()}),
-                             .compute = dtype_named(t.config.train.dtype),
-                             .zero = zero_numbered(t.config.parallel.zero),
+      ParameterGroupsOptions{.layouts = group_layouts(t.plan.config.model, t.plan.table, t.plan.parts,
+                                                      {.tensor_rank = t.plan.at.tensor,
+                                                       .tensor_ranks = t.plan.mesh.size(Axis::tensor),
+                                                       .shards = t.plan.mesh.group_shards()}),
+                             .compute = dtype_named(t.plan.config.train.dtype),
+                             .zero = zero_numbered(t.plan.config.parallel.zero),
                              .groups_per_stretch = needs.groups_per_stretch,
                              .gathered_at_once = needs.gathered_at_once});
-  const bool shares = t.config.model.tie_word_embeddings && t.connections.tied->size() > 1;
-  t.shared_gradients =
-      std::make_unique<SharedGradients>(device, t.table, *t.groups, t.connections, shares ? 0 : -1);
+  const bool shares = t.plan.config.model.tie_word_embeddings && t.connections.tied->size() > 1;
+  t.model.shared_gradients = std::make_unique<SharedGradients>(device, t.plan.table, *t.model.groups,
+                                                               t.connections, shares ? 0 : -1);
 }
 
 // What is fed: the largest microbatch, and the other sizes that the backend is prepared for, in tokens.
@@ -217,44 +219,46 @@ struct Fed {
 // The stages, and the scratch that the largest of them needs.
 void add_stages(Training& t, const Platform& platform, const PipelineNeeds& needs, const Fed& fed) {
   Memory& device = platform.backend.memory();
-  const std::vector<int> groups = groups_of(t.config.model, t.parts);
+  const std::vector<int> groups = groups_of(t.plan.config.model, t.plan.parts);
   std::int64_t scratch = 0;
-  for (std::size_t chunk = 0; chunk < t.parts.size(); ++chunk) {
-    const StageOptions options = stage_options(t, t.parts[chunk], fed.tokens);
+  for (std::size_t chunk = 0; chunk < t.plan.parts.size(); ++chunk) {
+    const StageOptions options = stage_options(t, t.plan.parts[chunk], fed.tokens);
     const StageSizes sizes = measure_stage({.options = options,
                                             .slots = needs.slots[chunk],
                                             .fused = needs.fused,
-                                            .tensor_ranks = t.mesh.size(Axis::tensor),
-                                            .context_ranks = t.mesh.size(Axis::context)},
+                                            .tensor_ranks = t.plan.mesh.size(Axis::tensor),
+                                            .context_ranks = t.plan.mesh.size(Axis::context)},
                                            platform.backend, fed.sizes);
     scratch = std::max(scratch, sizes.scratch_bytes);
-    t.stages.push_back(std::make_unique<LlamaStage>(device, options, sizes, groups, *t.groups, *t.regions));
+    t.model.stages.push_back(
+        std::make_unique<LlamaStage>(device, options, sizes, groups, *t.model.groups, *t.model.regions));
   }
-  t.scratch_buffer = Buffer(device, scratch, MemoryCategory::scratch);
-  t.scratch = Arena(t.scratch_buffer, device.device());
+  t.model.scratch_buffer = Buffer(device, scratch, MemoryCategory::scratch);
+  t.model.scratch = Arena(t.model.scratch_buffer, device.device());
 }
 
 // What the pipeline drives.
 void add_driven(Training& t, Trace* trace) {
-  for (const auto& stage : t.stages) {
-    t.driven.push_back(
-        trace == nullptr ? static_cast<Stage*>(stage.get())
-                         : t.traced_stages.emplace_back(std::make_unique<TracedStage>(*stage, *trace)).get());
-    if (t.holdout)
-      t.evaluated.push_back(
-          t.evaluated_stages
-              .emplace_back(std::make_unique<EvaluatedStage>(*stage, *t.holdout, t.regions->tensor))
-              .get());
+  for (const auto& stage : t.model.stages) {
+    t.drive.driven.push_back(
+        trace == nullptr
+            ? static_cast<Stage*>(stage.get())
+            : t.drive.traced_stages.emplace_back(std::make_unique<TracedStage>(*stage, *trace)).get());
+    if (t.data.holdout)
+      t.drive.evaluated.push_back(t.drive.evaluated_stages
+                                      .emplace_back(std::make_unique<EvaluatedStage>(*stage, *t.data.holdout,
+                                                                                     t.model.regions->tensor))
+                                      .get());
   }
 }
 
 void add_pipeline(Training& t, const Platform& platform, const PipelineNeeds& needs, const Fed& fed) {
-  const StageOptions options = stage_options(t, t.parts.front(), fed.tokens);
-  t.pipeline = std::make_unique<PipelineExecutor>(
+  const StageOptions options = stage_options(t, t.plan.parts.front(), fed.tokens);
+  t.drive.pipeline = std::make_unique<PipelineExecutor>(
       platform.backend.memory(), *t.connections.pipeline,
       PipelineExecutor::Options{.buffers = needs.buffers,
-                                .tokens = t.regions->tensor.shard_tokens(options.max_tokens),
-                                .hidden = t.config.model.hidden_size,
+                                .tokens = t.model.regions->tensor.shard_tokens(options.max_tokens),
+                                .hidden = t.plan.config.model.hidden_size,
                                 .compute = options.compute});
 }
 
@@ -267,9 +271,8 @@ void add_model(Training& t, const Platform& platform, std::span<const PipelineSc
   add_stages(t, platform, needs, fed);
   add_driven(t, platform.trace);
   add_pipeline(t, platform, needs, fed);
-  t.numbers_buffer = Buffer(platform.host, 2 * Arena::kAlignment, MemoryCategory::scratch);
-  initialise({platform.backend, t.scratch}, t.table, *t.groups,
-             static_cast<std::uint64_t>(t.config.run.seed));
+  initialise({platform.backend, t.model.scratch}, t.plan.table, *t.model.groups,
+             static_cast<std::uint64_t>(t.plan.config.run.seed));
 }
 
 }  // namespace
@@ -300,12 +303,12 @@ std::unique_ptr<Training> build_training(const Config& config, const Platform& p
   const std::vector<PipelineSchedule> schedules =
       schedules_of(config, platform.files, mesh_of(config, platform.world.size()));
   auto t = start(config, platform, schedules.front().placement);
-  t->sources = open_sources(config, platform.files);
-  t->holdout_source = open_holdout(config, platform.files, t->sources);
-  t->loader = std::make_unique<Loader>(platform.host, loader_options(*t, platform.planted));
-  t->holdout = make_holdout(*t, platform.host);
+  t->data.sources = open_sources(config, platform.files);
+  t->data.holdout_source = open_holdout(config, platform.files, t->data.sources);
+  t->data.loader = std::make_unique<Loader>(platform.host, loader_options(*t, platform.planted));
+  t->data.holdout = make_holdout(*t, platform.host);
   add_model(*t, platform, schedules,
-            {.tokens = t->loader->max_microbatch_tokens(), .sizes = t->loader->microbatch_sizes()});
+            {.tokens = t->data.loader->max_microbatch_tokens(), .sizes = t->data.loader->microbatch_sizes()});
   return t;
 }
 
@@ -314,8 +317,8 @@ std::unique_ptr<Training> build_inference(const Config& config, const Platform& 
   alone.parallel = {.zero = config.parallel.zero};
   const PipelineSchedule schedule = schedule_of(alone, platform.files, 1);
   auto t = start(alone, platform, schedule.placement);
-  t->holdout_source = open_holdout(alone, platform.files);
-  t->holdout = make_holdout(*t, platform.host);
+  t->data.holdout_source = open_holdout(alone, platform.files);
+  t->data.holdout = make_holdout(*t, platform.host);
   add_model(*t, platform, {&schedule, 1}, {.tokens = alone.train.sequence_length, .sizes = {}});
   return t;
 }

@@ -33,8 +33,8 @@ DryRun dry_run(const Config& config, FileSystem& files, const DryRunOptions& opt
   Trainer trainer(*training, platform);
   const StepReport step = trainer.step();
 
-  result.at = training->at;
-  result.parameters = parameters_of(*training->groups);
+  result.at = training->plan.at;
+  result.parameters = parameters_of(*training->model.groups);
   for (int i = 0; i < kMemoryCategories; ++i) {
     const auto category = static_cast<MemoryCategory>(i);
     result.bytes[static_cast<std::size_t>(i)] =

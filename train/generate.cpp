@@ -92,12 +92,12 @@ void generate(Training& t, const Platform& platform, std::span<const std::int32_
               const SampleOptions& options, FunctionRef<bool(std::int32_t token)> emit) {
   validate(options);
   DROVER_CHECK(!prompt.empty(), "an empty prompt");
-  const Exec exec{.backend = platform.backend, .scratch = t.scratch};
-  const std::int64_t most = t.config.train.sequence_length, vocabulary = t.config.model.vocab_size;
+  const Exec exec{.backend = platform.backend, .scratch = t.model.scratch};
+  const std::int64_t most = t.plan.config.train.sequence_length, vocabulary = t.plan.config.model.vocab_size;
   BatchBuffer buffer(platform.host, most, most);
-  Buffer logits_buffer(platform.backend.memory(), vocabulary * size_of(t.groups->master()),
+  Buffer logits_buffer(platform.backend.memory(), vocabulary * size_of(t.model.groups->master()),
                        MemoryCategory::data);
-  const Tensor logits = logits_buffer.tensor(t.groups->master(), {1, vocabulary});
+  const Tensor logits = logits_buffer.tensor(t.model.groups->master(), {1, vocabulary});
   Buffer row_buffer(platform.host, vocabulary * size_of(DType::float32), MemoryCategory::data);
   const Tensor row = row_buffer.tensor(DType::float32, {1, vocabulary});
   const std::uint64_t key = key_of("sampling");
@@ -111,7 +111,7 @@ void generate(Training& t, const Platform& platform, std::span<const std::int32_
     buffer.clear();
     buffer.append_row(context, {&piece, 1},
                       std::min(most, (length + kContextMultiple - 1) / kContextMultiple * kContextMultiple));
-    t.stages.front()->logits(exec, buffer.finish_microbatch(), length - 1, logits);
+    t.model.stages.front()->logits(exec, buffer.finish_microbatch(), length - 1, logits);
     ops::copy(exec, {.in = logits, .out = row});
     platform.backend.synchronize(exec.stream);
     const std::int32_t token = sample({row.as<float>(), static_cast<std::size_t>(vocabulary)}, options,

@@ -7,7 +7,8 @@
 #include "data/tokenizer/tokenizer.h"
 #include "parallel/pipeline/csv.h"
 #include "parallel/pipeline/layers.h"
-#include "train/training.h"
+#include "train/plan.h"
+#include "train/training_data.h"
 
 namespace drover {
 

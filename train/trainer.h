@@ -35,13 +35,14 @@ class Trainer {
   Trainer(Training& training, const Platform& platform)
       : t_(training),
         platform_(platform),
-        exec_{.backend = platform.backend, .scratch = training.scratch, .planted = platform.planted} {}
+        exec_{.backend = platform.backend, .scratch = training.model.scratch, .planted = platform.planted},
+        numbers_buffer_(platform.host, 2 * Arena::kAlignment, MemoryCategory::scratch) {}
 
   // Trains one step.
   // Throws Error{diverged} on every rank when loss or gradient norm is not finite; the weights are then those
   // before the step.
   StepReport step(const StepWishes& wishes = {});
-  bool finished() const { return completed_ >= t_.total_steps; }
+  bool finished() const { return completed_ >= t_.plan.total_steps; }
   std::int64_t completed_steps() const { return completed_; }
   // Of this rank, over the steps since construction.
   std::int64_t own_attended_pairs() const { return own_attended_pairs_; }
@@ -75,7 +76,7 @@ class Trainer {
   const double* sum_over_world(const Tensor& numbers);
   void add_loss_here(const Tensor& sum) const;
   // Tensor and pipeline ranks share their tokens: one of them counts.
-  bool counts_tokens() const { return t_.at.tensor == 0 && t_.at.pipeline == 0; }
+  bool counts_tokens() const { return t_.plan.at.tensor == 0 && t_.plan.at.pipeline == 0; }
   std::vector<StateEntry> entries(std::span<const Slot> slots, Holders holders) const;
   Tensor float_numbers() const;
   Tensor integer_numbers() const;
@@ -83,6 +84,7 @@ class Trainer {
   Training& t_;
   Platform platform_;
   Exec exec_;
+  Buffer numbers_buffer_;  // host memory: the scalars that ranks add up in a step
   std::int64_t completed_ = 0, own_attended_pairs_ = 0;
 };
 

@@ -66,7 +66,7 @@ class Recorder {
 // Every logical parameter, nothing known of it.
 Parameters Recorder::blank() const {
   Parameters parameters;
-  for (const ParameterLayout& parameter : training_->table)
+  for (const ParameterLayout& parameter : training_->plan.table)
     if (parameter.tied_to.empty())
       parameters[parameter.name].assign(static_cast<std::size_t>(parameter.numel()), std::nan(""));
   return parameters;
@@ -161,11 +161,11 @@ void Recorder::add_cost() {
 
 // As checkpoints hash: in the masters' dtype.
 std::string Recorder::hash() {
-  const DType dtype = training_->groups->master();
+  const DType dtype = training_->model.groups->master();
   std::vector<std::vector<float>> narrowed;  // whose elements entries point to
   std::vector<StateEntry> entries;
   const auto add = [&](const char* slot, const Parameters& parameters) {
-    for (const ParameterLayout& parameter : training_->table) {
+    for (const ParameterLayout& parameter : training_->plan.table) {
       if (!parameter.tied_to.empty()) continue;
       const std::vector<double>& wide = parameters.at(parameter.name);
       const void* data = wide.data();

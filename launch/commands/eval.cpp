@@ -20,12 +20,12 @@ Exit run(InferenceRequest request) {
   PosixFileSystem files;
   return run_as_ranks(process, [&] {
     Inference model(process, files, request);
-    if (!model.training().holdout)
+    if (!model.training().data.holdout)
       throw usage_error("data.holdout is not set in ", request.config.path,
                         "; name a token store to evaluate on");
-    check_holdout_of(model.state(), *model.training().holdout_source, model.config().data.holdout);
+    check_holdout_of(model.state(), *model.training().data.holdout_source, model.config().data.holdout);
     const double loss = model.trainer().evaluate([] { return false; }).value();
-    const Holdout& holdout = *model.training().holdout;
+    const Holdout& holdout = *model.training().data.holdout;
     if (process.first())
       std::printf("%s: step %lld, %lld rows of %lld tokens: loss %.6f nats a token, %.6f bits per byte\n",
                   model.checkpoint().c_str(), static_cast<long long>(model.state().step),

@@ -51,7 +51,7 @@ void Inference::load(const InferenceRequest& request) {
   std::erase_if(weights, [](const StateEntry& entry) { return entry.slot != "weight"; });
   state_ = load_checkpoint(files_, exec, process_.world(), checkpoint_, weights);
   refuse_changed_model(run_, state_.config, checkpoint_.string());
-  refresh_working(exec, *training_->groups);
+  refresh_working(exec, *training_->model.groups);
 }
 
 }  // namespace drover

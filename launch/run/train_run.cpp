@@ -151,7 +151,7 @@ void TrainRun::enter_directory() {
 
 void TrainRun::check_text() {
   process_.on_first_rank([&] {
-    check_tokenizer(config(), training_->sources);
+    check_tokenizer(config(), training_->data.sources);
     return std::string();
   });
 }
@@ -170,10 +170,10 @@ void TrainRun::record_start() {
 void TrainRun::introduce() {
   const ParameterCount parameters = count_parameters(config().model);
   console_->print(cat(config().run.name, ": ", quantity_text(static_cast<double>(parameters.total)),
-                      " parameters, ", config().train.dtype, ", ", training_->mesh.describe(), ", ZeRO-",
+                      " parameters, ", config().train.dtype, ", ", training_->plan.mesh.describe(), ", ZeRO-",
                       config().parallel.zero, ", ", process_.compute_threads(), " threads a rank, ",
                       backend_->describe()));
-  console_->print(cat(directory_.path().string(), ", attempt ", attempt_, ": ", training_->total_steps,
+  console_->print(cat(directory_.path().string(), ", attempt ", attempt_, ": ", training_->plan.total_steps,
                       " steps of ", quantity_text(static_cast<double>(config().train.batch_tokens)),
                       " tokens; product peak ", quantity_text(peak_flops_), "FLOP/s; memory a rank ",
                       bytes_text(memory_->ledger().peak_total())));
@@ -184,7 +184,7 @@ void TrainRun::measure_peak() {
       .barrier(process_.control())
       .join();       // ranks of a host share its caches and memory as in training
   HostMemory apart;  // the run's high-water marks are the model's
-  const double mine = measure_product_peak(trainer_->exec(), apart, training_->groups->compute());
+  const double mine = measure_product_peak(trainer_->exec(), apart, training_->model.groups->compute());
   double sum = mine;
   process_.world().all_reduce(process_.control(), {.x = Tensor::of(&sum, {1})}).join();
   peak_flops_ = sum;
@@ -244,7 +244,7 @@ void TrainRun::report_step(const StepReport& report, double seconds) {
   if (process_.first()) metrics_->append(step_json(report, timing, config().model));
   const std::string line =
       progress_line(report, timing, config().model,
-                    {.total_steps = training_->total_steps, .seconds_per_step = seconds_per_step_});
+                    {.total_steps = training_->plan.total_steps, .seconds_per_step = seconds_per_step_});
   const bool due =
       !last_line_ || trainer_->finished() || report.stop || seconds_since(*last_line_) >= kPlainLineSeconds;
   if (due) last_line_ = Clock::now();
@@ -267,7 +267,7 @@ void TrainRun::train_step() {
 }
 
 void TrainRun::report_profile() {
-  const std::string said = profile_->after_step(process_, files_, describe(training_->at));
+  const std::string said = profile_->after_step(process_, files_, describe(training_->plan.at));
   if (!said.empty()) console_->print(said);
 }
 
@@ -277,14 +277,14 @@ void TrainRun::evaluate_when_due() {
 }
 
 void TrainRun::evaluate() {
-  if (!training_->holdout) return;
+  if (!training_->data.holdout) return;
   const std::optional<double> loss = trainer_->evaluate([&] { return signals_.requested(); });
   if (!loss) {
     stopping_ = true;
     return;
   }
   evaluated_step_ = done();
-  evaluation_ = {.loss = *loss, .bits_per_byte = training_->holdout->bits_per_byte(*loss)};
+  evaluation_ = {.loss = *loss, .bits_per_byte = training_->data.holdout->bits_per_byte(*loss)};
   console_->print(cat("step ", done(), "  hold-out: ", evaluation_->loss, " nats a token, ",
                       evaluation_->bits_per_byte, " bits a byte"));
   if (process_.first())
@@ -326,7 +326,7 @@ void TrainRun::warn_once(const std::string& warning) {
 // But for what takes the other ranks to compute.
 RunResult TrainRun::result_so_far(const std::string& exit_reason) const {
   return {.step = done(),
-          .total_steps = training_->total_steps,
+          .total_steps = training_->plan.total_steps,
           .tokens = tokens_,
           .flops = flops_,
           .effective_seconds = effective_seconds_,

@@ -45,7 +45,7 @@ Exit write_logits(Process& process, char** arguments) {
   const Piece whole{.source_begin = 0, .length = tokens, .ends_document = true};
   buffer.append_row(document, {&whole, 1}, tokens);
   std::vector<float> logits(static_cast<std::size_t>(tokens * model.config().model.vocab_size));
-  model.training().stages.front()->logits(
+  model.training().model.stages.front()->logits(
       model.trainer().exec(), buffer.finish_microbatch(), 0,
       Tensor::of(logits.data(), {tokens, model.config().model.vocab_size}));
   const auto bytes = std::as_bytes(std::span(logits));

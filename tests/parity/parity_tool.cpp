@@ -92,9 +92,9 @@ Config configured(int argc, char** argv) {
 
 // The batch of every step, and the logits of the first.
 void write_inputs(const std::filesystem::path& out, Training& t, Trainer& trainer) {
-  const Loader& loader = *t.loader;
-  for (std::int64_t step = 0; step < t.total_steps; ++step) {
-    const Microbatch& batch = t.loader->next().microbatches[0];
+  const Loader& loader = *t.data.loader;
+  for (std::int64_t step = 0; step < t.plan.total_steps; ++step) {
+    const Microbatch& batch = t.data.loader->next().microbatches[0];
     write_tensor(out / cat("tokens_", step, ".npy"), batch.tokens);
     write_tensor(out / cat("targets_", step, ".npy"), batch.targets);
     write_tensor(out / cat("positions_", step, ".npy"), batch.positions);
@@ -103,13 +103,13 @@ void write_inputs(const std::filesystem::path& out, Training& t, Trainer& traine
     write_npy(out / cat("segments_", step, ".npy"), "<i4", {static_cast<std::int64_t>(begins.size())},
               begins.data(), begins.size() * 4);
     if (step > 0) continue;
-    std::vector<double> logits(static_cast<std::size_t>(batch.size() * t.config.model.vocab_size));
-    t.stages.front()->logits(trainer.exec(), batch, 0,
-                             Tensor::of(logits.data(), {batch.size(), t.config.model.vocab_size}));
-    write_npy(out / "logits.npy", "<f8", {batch.size(), t.config.model.vocab_size}, logits.data(),
+    std::vector<double> logits(static_cast<std::size_t>(batch.size() * t.plan.config.model.vocab_size));
+    t.model.stages.front()->logits(trainer.exec(), batch, 0,
+                                   Tensor::of(logits.data(), {batch.size(), t.plan.config.model.vocab_size}));
+    write_npy(out / "logits.npy", "<f8", {batch.size(), t.plan.config.model.vocab_size}, logits.data(),
               logits.size() * 8);
   }
-  t.loader->seek(loader.sampler().start());
+  t.data.loader->seek(loader.sampler().start());
 }
 
 void run(int argc, char** argv) {
@@ -136,7 +136,7 @@ void run(int argc, char** argv) {
   write_npy(out / "rates.npy", "<f8", {steps}, rates.data(), rates.size() * 8);
   // The same total schedule, stopped after one step: its gradients.
   RunResult one =
-      train_locally(config, 1, 1, [&](Training& t, Trainer&, const Platform&) { t.total_steps = 1; });
+      train_locally(config, 1, 1, [&](Training& t, Trainer&, const Platform&) { t.plan.total_steps = 1; });
   write_parameters(out / "gradients", one.gradients);
 }
 

@@ -25,7 +25,7 @@ DryRun real_run(Communicator& world, const Config& config) {
   for (std::size_t i = 0; i < kMemoryCategories; ++i)
     run.bytes[i] = memory.ledger().peak(static_cast<MemoryCategory>(i));
   run.work = backend.count();
-  run.at = training->at;
+  run.at = training->plan.at;
   run.step_tokens = step.batch_tokens;
   run.step_flops = training_flops(config.model, step.batch_tokens, step.attended_pairs);
   return run;

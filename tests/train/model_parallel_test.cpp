@@ -129,8 +129,8 @@ bool holds_what_was_counted(const Config& config, const Platform& platform) {
   const PipelineSchedule counted =
       schedule_of(config, platform.files, config.train.batch_tokens / config.train.sequence_length);
   const Timeline& timeline = counted.timelines[static_cast<std::size_t>(platform.world.rank())];
-  for (std::size_t chunk = 0; chunk < training->stages.size(); ++chunk)
-    if (training->stages[chunk]->most_in_flight() != count_slots(timeline, static_cast<int>(chunk)))
+  for (std::size_t chunk = 0; chunk < training->model.stages.size(); ++chunk)
+    if (training->model.stages[chunk]->most_in_flight() != count_slots(timeline, static_cast<int>(chunk)))
       return false;
   return true;
 }

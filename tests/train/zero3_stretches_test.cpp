@@ -95,8 +95,8 @@ class Rank {
     trace_.start();
     Trainer(*training_, platform_).step();
     const PipelineSchedule schedule =
-        schedule_of(config, files_, microbatches_of_phases(config, training_->mesh).front());
-    timeline_ = schedule.timelines[static_cast<std::size_t>(training_->at.pipeline)];
+        schedule_of(config, files_, microbatches_of_phases(config, training_->plan.mesh).front());
+    timeline_ = schedule.timelines[static_cast<std::size_t>(training_->plan.at.pipeline)];
     stretch_ = schedule.stretch;
   }
 
@@ -117,15 +117,15 @@ class Rank {
       elements += layout.shard_size + (layout.in_turn ? 0 : layout.size);
       if (layout.in_turn) block = layout.size;
     }
-    const std::int64_t tables = std::ssize(training_->parts) * config_.train.sequence_length *
+    const std::int64_t tables = std::ssize(training_->plan.parts) * config_.train.sequence_length *
                                 config_.model.head_size() * size_of(groups().master());  // of rotations
     return (elements + most_blocks() * block) * size_of(groups().compute()) + tables;
   }
   // At the time of the action that most blocks are there at.
   std::int64_t most_blocks() const {
     std::vector<std::int64_t> there(timeline_.size(), 0);
-    for (std::size_t chunk = 0; chunk < training_->parts.size(); ++chunk) {
-      const StagePart& part = training_->parts[chunk];
+    for (std::size_t chunk = 0; chunk < training_->plan.parts.size(); ++chunk) {
+      const StagePart& part = training_->plan.parts[chunk];
       if (part.blocks() == 0) continue;
       int group = first_block();
       while (chunks_of(group) != std::set{static_cast<int>(chunk)}) ++group;
@@ -158,16 +158,16 @@ class Rank {
     while (!groups().layout(group).in_turn) ++group;
     return group;
   }
-  const ParameterGroups& groups() const { return *training_->groups; }
+  const ParameterGroups& groups() const { return *training_->model.groups; }
   std::set<int> chunks_where(FunctionRef<bool(const StagePart&)> holds) const {
     std::set<int> chunks;
-    for (std::size_t chunk = 0; chunk < training_->parts.size(); ++chunk)
-      if (holds(training_->parts[chunk])) chunks.insert(static_cast<int>(chunk));
+    for (std::size_t chunk = 0; chunk < training_->plan.parts.size(); ++chunk)
+      if (holds(training_->plan.parts[chunk])) chunks.insert(static_cast<int>(chunk));
     return chunks;
   }
   std::set<int> chunks_of(int group) const {
     const GroupIndex index{config_.model.num_hidden_layers};
-    const int number = groups_of(config_.model, training_->parts)[static_cast<std::size_t>(group)];
+    const int number = groups_of(config_.model, training_->plan.parts)[static_cast<std::size_t>(group)];
     const bool tied = config_.model.tie_word_embeddings;
     return chunks_where([&](const StagePart& part) {
       if (number == index.embedding()) return part.first() || (tied && part.last());
