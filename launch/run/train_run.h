@@ -1,5 +1,9 @@
-// One attempt of a training run, from its YAML to its exit code: the folder, the resume, the loop, its
-// checkpoints and evaluations, and the reports people read.
+// One attempt of a training run, from its YAML to its exit code. The parts, each with a reason of its own:
+//   RunSession      the run directory: lock, attempt, console, what is claimed and recorded
+//   RunCheckpoints  where the attempt goes on from, and what it saves
+//   RunReports      what is said of it while it trains
+//   TrainLoop       the steps, and when to save, to evaluate and to stop
+// What is trained is built by train/build.cpp.
 #pragma once
 
 #include <cstdint>
@@ -7,10 +11,9 @@
 
 #include "core/config/config.h"
 #include "launch/process/process.h"
+#include "launch/run/session.h"
 
 namespace drover {
-
-enum class RunFolder : std::uint8_t { may_hold_a_run, must_be_new };
 
 struct TrainRequest {
   ConfigSource config;
