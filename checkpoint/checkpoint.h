@@ -1,12 +1,12 @@
 // Checkpoints that distrust themselves and load into any layout. Format: docs/checkpoint_format.md.
 //
-//   <run>/checkpoints/step_0000000500/        manifest.json, rank_00000.h5, rank_00000.json, ...
-//   <run>/checkpoints/LATEST                  a hint, never trusted
+//   <run>/checkpoints/attempt_1/step_0000000500/   manifest.json, table.bin, rank_00000.h5, ...
+//   <run>/checkpoints/LATEST                       a hint, never trusted
 //
-// Commit protocol, every byte through FileSystem (core/files/filesystem.h): write step_N.partial/ (one HDF5 file
-// and its table per rank, fsync), all ranks agree, rank 0 writes the manifest last (fsync), renames the
-// directory, fsyncs the parent, moves LATEST, then purges. A reader believes only a directory whose
-// manifest's own digest, and every 4 MiB extent of every file it reads, match.
+// Every attempt commits into a folder of its own (checkpoint/write/attempts.h). Commit protocol, every byte through FileSystem
+// (core/files/filesystem.h): write step_N.partial/ (one HDF5 file per rank, fsync), all ranks agree, rank 0 writes the table
+// and, last, the manifest (fsync), renames the directory, fsyncs its parent, moves LATEST, then purges. A reader believes
+// only a directory whose manifest's own digest, the table's, and every 4 MiB extent of every file it reads, match.
 #pragma once
 
 #include <filesystem>
@@ -22,7 +22,7 @@
 namespace drover {
 
 struct SaveCheckpoint {
-  std::filesystem::path folder;         // <run>/checkpoints
+  std::filesystem::path folder;         // <run>/checkpoints; state.attempt is open there
   std::span<const StateEntry> entries;  // of this rank; the union over ranks covers each tensor exactly once
   RunState state;                       // equal on all ranks but for seconds: rank 0's are written
   int keep = 3;                         // newest checkpoints to keep after the commit; 0 keeps all
@@ -36,7 +36,7 @@ struct SaveCheckpoint {
 // older checkpoints are removed, is only told.
 std::filesystem::path save_checkpoint(FileSystem&, const Exec&, Communicator& world, const SaveCheckpoint&);
 
-// The newest committed checkpoint that verifies; none if nothing was ever committed. Damaged ones are
+// The newest accepted checkpoint that verifies; none if nothing was ever committed. Damaged ones are
 // reported through `warn`, on every rank, with what is wrong, and skipped. If all are damaged, Error{input}:
 // starting anew beside them would be a loss that nobody notices. With `up_to_step`, later ones are not looked
 // at. Collective: ranks share the work of checking, and agree.

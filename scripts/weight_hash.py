@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Computes a checkpoint's weight hash with h5py, and checks every digest on the way, independently of Drover.
 
-usage: weight_hash.py runs/NAME/checkpoints/step_N     needs python3-h5py and python3-xxhash
+usage: weight_hash.py runs/NAME/checkpoints/attempt_K/step_N     needs python3-h5py and python3-xxhash
 
 Follows docs/checkpoint_format.md: `drover checkpoint hash` prints the same.
 """
@@ -30,16 +30,59 @@ def read_manifest(directory):
     return json.loads(text)
 
 
-def check_digests(directory, file):
-    table = (directory / file["table"]).read_bytes()
-    if digest(table) != file["table_digest"]:
-        sys.exit(f"{file['table']} is not what was written")
-    with open(directory / file["name"], "rb") as shard:
-        for number, expected in enumerate(json.loads(table)["extents"]):
+class Table:
+    """table.bin: what it says of each file."""
+
+    def __init__(self, data):
+        self.data, self.at = data, 0
+
+    def number(self):
+        value = shift = 0
+        while True:
+            byte = self.data[self.at]
+            self.at += 1
+            value |= (byte & 127) << shift
+            shift += 7
+            if byte < 128:
+                return value
+
+    def files(self):
+        """The name and the digests of the extents of each file."""
+        while self.at < len(self.data):
+            rank, size, pieces = self.number(), self.number(), self.number()
+            for _ in range(pieces):
+                has_box = self.number() % 2 == 0
+                for _ in range(5 if has_box else 1):  # the box, and the gap
+                    self.number()
+            extents = -(-size // EXTENT)
+            digests = [self.data[self.at + 16 * i:self.at + 16 * i + 16].hex() for i in range(extents)]
+            self.at += 16 * extents
+            yield f"rank_{rank:05}.h5", digests
+
+
+def read_checked(path, expected):
+    data = path.read_bytes()
+    if digest(data) != expected:
+        sys.exit(f"{path} is not what was written")
+    return data
+
+
+def list_files(directory, manifest):
+    """The name and the digests of the extents of each file."""
+    if manifest["version"] == 1:  # a table for each file
+        for file in manifest["files"]:
+            yield file["name"], json.loads(read_checked(directory / file["table"], file["table_digest"]))["extents"]
+    else:
+        yield from Table(read_checked(directory / "table.bin", manifest["table"]["digest"])).files()
+
+
+def check_digests(path, digests):
+    with open(path, "rb") as shard:
+        for number, expected in enumerate(digests):
             if digest(shard.read(EXTENT)) != expected:
-                sys.exit(f"{file['name']}: extent {number} is not what was written")
+                sys.exit(f"{path}: extent {number} is not what was written")
         if shard.read(1):
-            sys.exit(f"{file['name']} is longer than its digests")
+            sys.exit(f"{path} is longer than its digests")
 
 
 def assemble(shards, tensor):
@@ -58,9 +101,10 @@ def assemble(shards, tensor):
 
 def weight_hash(directory):
     manifest = read_manifest(directory)
-    for file in manifest["files"]:
-        check_digests(directory, file)
-    shards = [h5py.File(directory / file["name"], "r") for file in manifest["files"]]
+    shards = []
+    for name, digests in list_files(directory, manifest):
+        check_digests(directory / name, digests)
+        shards.append(h5py.File(directory / name, "r"))
     tensors = [tensor for tensor in manifest["tensors"] if tensor["slot"] in SLOTS]
     tensors.sort(key=lambda t: (t["name"].encode(), SLOTS.index(t["slot"])))
     lines = ""

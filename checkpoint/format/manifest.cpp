@@ -4,8 +4,8 @@
 #include <array>
 #include <limits>
 #include <nlohmann/json.hpp>
-#include <tuple>
 
+#include "checkpoint/format/names.h"
 #include "core/base/printable.h"
 #include "core/files/filesystem.h"
 
@@ -16,8 +16,8 @@ using Json = nlohmann::json;
 using OrderedJson = nlohmann::ordered_json;
 
 constexpr std::string_view kFormat = "drover checkpoint", kTableFormat = "drover checkpoint table";
-constexpr std::int64_t kVersion = 1;
-constexpr std::int64_t kMaxBytes = std::int64_t{1} << 50;  // of a file or a tensor
+constexpr std::int64_t kVersion = 2;
+constexpr std::int64_t kMaxOldTableBytes = std::int64_t{256} << 20;
 constexpr std::int64_t kMaxDim = std::int64_t{1} << 40;
 constexpr std::int64_t kMaxCount = std::numeric_limits<std::int64_t>::max();
 // What follows the digits of a manifest's own digest.
@@ -84,11 +84,14 @@ class Reader {
   }
   Reader object(const char* key) const { return {member(key), path_}; }
 
-  void check_format(std::string_view format) const {
+  // Returns the version.
+  int check_format(std::string_view format) const {
     if (text("format") != format) throw bad("format");
-    if (const std::int64_t version = integer("version", 1, kMaxCount); version > kVersion)
+    const std::int64_t version = integer("version", 1, kMaxCount);
+    if (version > kVersion)
       throw input_error(path_.string(), ": version ", version, "; this Drover reads up to ", kVersion,
                         ", use a newer one");
+    return static_cast<int>(version);
   }
   Error bad(const char* key) const {
     return input_error(path_.string(), ": \"", key,
@@ -135,7 +138,7 @@ OrderedJson tensor_json(const StoredTensor& tensor) {
 StoredTensor read_tensor(const Reader& read) {
   StoredTensor tensor{.name = read.name("name"), .slot = read.name("slot"), .dtype = read.dtype("dtype")};
   tensor.shape = read.pair("shape", tensor.dims, 1);
-  if (tensor.shape[1] > 0 && tensor.shape[0] > kMaxBytes / size_of(tensor.dtype) / tensor.shape[1])
+  if (tensor.shape[1] > 0 && tensor.shape[0] > kMaxStoredBytes / size_of(tensor.dtype) / tensor.shape[1])
     throw read.bad("shape");
   return tensor;
 }
@@ -189,20 +192,32 @@ RunState read_state(const Reader& read) {
   return state;
 }
 
-OrderedJson file_json(const StoredFile& file) {
-  return {{"name", file.name},
-          {"bytes", file.bytes},
-          {"table", file.table},
-          {"table_bytes", file.table_bytes},
-          {"table_digest", hex(file.table_digest)}};
+// Of format 1: files and tables have the names that follow from the rank.
+OldFile read_old_file(const Reader& read) {
+  const auto rank = rank_of_shard(read.name("name"));
+  if (!rank) throw read.bad("name");
+  if (read.name("table") != old_table_name(*rank)) throw read.bad("table");
+  return {.rank = *rank,
+          .bytes = read.integer("bytes", 0, kMaxStoredBytes),
+          .table_bytes = read.integer("table_bytes", 0, kMaxOldTableBytes),
+          .table_digest = read.digest("table_digest")};
 }
 
-StoredFile read_file(const Reader& read) {
-  return {.name = read.name("name"),
-          .bytes = read.integer("bytes", 0, kMaxBytes),
-          .table = read.name("table"),
-          .table_bytes = read.integer("table_bytes", 0, kMaxTableBytes),
-          .table_digest = read.digest("table_digest")};
+void read_old_files(const Reader& read, Manifest& manifest) {
+  for (const Reader& file : read.objects("files")) manifest.old_files.push_back(read_old_file(file));
+  const auto unordered = [](const OldFile& a, const OldFile& b) { return a.rank >= b.rank; };
+  if (std::adjacent_find(manifest.old_files.begin(), manifest.old_files.end(), unordered) !=
+      manifest.old_files.end())
+    throw read.bad("files");
+}
+
+void read_table(const Reader& read, Manifest& manifest) {
+  manifest.table_bytes = read.integer("bytes", 0, kMaxTableBytes);
+  manifest.table_digest = read.digest("digest");
+}
+
+OrderedJson table_json(const Manifest& manifest) {
+  return {{"bytes", manifest.table_bytes}, {"digest", hex(manifest.table_digest)}};
 }
 
 // The digest covers every byte before its digits; what follows them is fixed.
@@ -238,41 +253,29 @@ std::string lines(const std::vector<Value>& values, ToJson to_json) {
 
 }  // namespace
 
-bool before(const StoredTensor& a, const StoredTensor& b) {
-  return std::tie(a.name, a.slot) < std::tie(b.name, b.slot);
-}
-
-std::string shape_text(const StoredTensor& tensor) {
-  return tensor.dims == 1 ? cat(tensor.shape[1]) : cat(tensor.shape[0], "x", tensor.shape[1]);
-}
-
-std::string describe(const StoredTensor& tensor) {
-  return cat(name_of(tensor.dtype), "[", shape_text(tensor), "] ", tensor.name, " ", tensor.slot);
-}
-
-std::string table_text(const RankTable& table) {
-  const auto piece_json = [&](const StoredPiece& piece) -> OrderedJson {
-    const int dims = table.tensors[static_cast<std::size_t>(piece.tensor)].dims;
-    return {{"tensor", piece.tensor},
-            {"offset", numbers(piece.box.offset, dims)},
-            {"extent", numbers(piece.box.extent, dims)},
-            {"byte", piece.offset}};
-  };
-  return cat("{\n", member("format", dumped(kTableFormat)), ",\n", member("version", cat(kVersion)), ",\n",
-             member("bytes", cat(table.bytes)), ",\n", member("tensors", lines(table.tensors, tensor_json)),
-             ",\n", member("pieces", lines(table.pieces, piece_json)), ",\n",
-             member("extents", lines(table.extents, hex)), "\n}\n");
-}
-
-RankTable parse_table(std::string_view text, const std::filesystem::path& path) {
+RankTable parse_old_table(std::string_view text, std::int64_t file_bytes, const std::filesystem::path& path) {
   const Json json = parse(text);
   const Reader read(json, path);
   read.check_format(kTableFormat);
-  RankTable table{.bytes = read.integer("bytes", 0, kMaxBytes)};
+  RankTable table{.bytes = read.integer("bytes", 0, kMaxStoredBytes)};
+  if (table.bytes != file_bytes)
+    throw input_error(path.string(), ": is of a file of ", table.bytes, " bytes, the manifest says ",
+                      file_bytes);
   for (const Reader& tensor : read.objects("tensors")) table.tensors.push_back(read_tensor(tensor));
   for (const Reader& piece : read.objects("pieces")) table.pieces.push_back(read_piece(piece, table));
   table.extents = read.digests("extents", extents_of(table.bytes));
   return table;
+}
+
+StoredFile file_of(std::int64_t rank, const RankTable& table, std::span<const StoredTensor> tensors) {
+  StoredFile file{.rank = rank, .bytes = table.bytes, .pieces = table.pieces, .extents = table.extents};
+  for (StoredPiece& piece : file.pieces) {
+    const StoredTensor& tensor = table.tensors[static_cast<std::size_t>(piece.tensor)];
+    const std::optional<int> index = index_of(tensors, tensor);
+    DROVER_CHECK(index.has_value(), describe(tensor));
+    piece.tensor = *index;
+  }
+  return file;
 }
 
 std::string manifest_text(const Manifest& manifest) {
@@ -281,7 +284,7 @@ std::string manifest_text(const Manifest& manifest) {
           member("extent_bytes", cat(kExtentBytes)), ",\n", member("ranks", cat(manifest.ranks)), ",\n",
           member("state", dumped(state_json(manifest.state))), ",\n",
           member("tensors", lines(manifest.tensors, tensor_json)), ",\n",
-          member("files", lines(manifest.files, file_json)), ",\n", member("digest", "\""));
+          member("table", dumped(table_json(manifest))), ",\n", member("digest", "\""));
   return text + hex(digest_of(text)) + std::string(kTail);
 }
 
@@ -289,39 +292,33 @@ Manifest parse_manifest(std::string_view text, const std::filesystem::path& path
   check_own_digest(text, path);
   const Json json = parse(text);
   const Reader read(json, path);
-  read.check_format(kFormat);
+  const int format = read.check_format(kFormat);
   if (read.integer("extent_bytes", 1, kMaxCount) != kExtentBytes) throw read.bad("extent_bytes");
   Manifest manifest{
       .state = read_state(read.object("state")),
       .ranks = static_cast<int>(read.integer("ranks", 1, std::numeric_limits<int>::max())),
+      .format = format,
   };
   for (const Reader& tensor : read.objects("tensors")) manifest.tensors.push_back(read_tensor(tensor));
   const auto unordered = [](const StoredTensor& a, const StoredTensor& b) { return !before(a, b); };
   if (std::adjacent_find(manifest.tensors.begin(), manifest.tensors.end(), unordered) !=
       manifest.tensors.end())
     throw read.bad("tensors");
-  for (const Reader& file : read.objects("files")) manifest.files.push_back(read_file(file));
+  format == 1 ? read_old_files(read, manifest) : read_table(read.object("table"), manifest);
   return manifest;
 }
 
-std::string covered_text(std::span<const CoveredTensor> tensors) {
+std::string tensors_text(std::span<const StoredTensor> tensors) {
   OrderedJson all = OrderedJson::array();
-  for (const CoveredTensor& covered : tensors) {
-    all.push_back(tensor_json(covered.tensor));
-    all.back()["covered"] = covered.covered.sums();
-  }
+  for (const StoredTensor& tensor : tensors) all.push_back(tensor_json(tensor));
   return OrderedJson({{"tensors", all}}).dump();
 }
 
-std::vector<CoveredTensor> parse_covered(std::string_view text) {
+std::vector<StoredTensor> parse_tensors(std::string_view text) {
   const std::filesystem::path path = "another rank's tensors";
   const Json json = parse(text);
-  std::vector<CoveredTensor> tensors;
-  for (const Json& value : json.at("tensors")) {
-    tensors.push_back(
-        {.tensor = read_tensor({value, path}),
-         .covered = Coverage::of_sums(value.at("covered").get<std::array<std::uint64_t, 3>>())});
-  }
+  std::vector<StoredTensor> tensors;
+  for (const Reader& tensor : Reader(json, path).objects("tensors")) tensors.push_back(read_tensor(tensor));
   return tensors;
 }
 

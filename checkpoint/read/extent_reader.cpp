@@ -9,7 +9,7 @@ namespace {
 std::unique_ptr<File> open_sized(FileSystem& files, const std::filesystem::path& path, std::int64_t bytes) {
   auto file = files.open(path, OpenMode::read_no_follow);
   if (file->size() != bytes)
-    throw input_error(path.string(), " has ", file->size(), " bytes, the manifest says ", bytes);
+    throw input_error(path.string(), " has ", file->size(), " bytes, the table says ", bytes);
   return file;
 }
 
@@ -52,10 +52,6 @@ std::vector<Damage> check_extents(FileSystem& files, const CheckExtents& check) 
     found.push_back({.file = check.file, .what = error.what()});
   }
   return found;
-}
-
-void ExtentReader::add_file(int index, const StoredFile& file, std::vector<Digest> digests) {
-  sources_[index] = {.name = file.name, .bytes = file.bytes, .digests = std::move(digests)};
 }
 
 void ExtentReader::read(int index, std::int64_t offset, std::span<std::byte> out) {

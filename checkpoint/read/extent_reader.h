@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "checkpoint/format/manifest.h"
+#include "checkpoint/format/table.h"
 #include "core/files/filesystem.h"
 
 namespace drover {
@@ -39,18 +39,18 @@ class ExtentReader {
   ExtentReader(FileSystem& files, std::filesystem::path directory, std::size_t kept)
       : files_(files), directory_(std::move(directory)), kept_(kept) {}
 
-  // `index` is the caller's number for the file; digests are of all its extents.
-  void add_file(int index, const StoredFile& file, std::vector<Digest> digests);
+  struct Source {
+    std::string name;
+    std::int64_t bytes = 0;
+    std::vector<Digest> digests;  // of all its extents
+  };
+  // `index` is the caller's number for the file.
+  void add_file(int index, Source source) { sources_[index] = std::move(source); }
   // Inside the file. Error{input} with file and byte range if an extent is damaged. A symbolic link in the
   // file's place is refused.
   void read(int index, std::int64_t offset, std::span<std::byte> out);
 
  private:
-  struct Source {
-    std::string name;
-    std::int64_t bytes = 0;
-    std::vector<Digest> digests;
-  };
   struct Extent {
     int file = 0;
     std::int64_t number = 0;

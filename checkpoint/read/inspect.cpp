@@ -6,8 +6,9 @@
 #include <set>
 #include <sstream>
 
+#include "checkpoint/format/contents.h"
+#include "checkpoint/format/names.h"
 #include "checkpoint/read/verify.h"
-#include "checkpoint/write/directory.h"
 #include "core/base/printable.h"
 
 namespace drover {
@@ -21,23 +22,31 @@ struct Cut {
   std::int64_t pieces = 0;  // of one slot
 };
 
-class Contents {
- public:
-  void add(int file, const RankTable& table) {
-    for (const StoredPiece& piece : table.pieces) {
-      const StoredTensor& tensor = table.tensors[static_cast<std::size_t>(piece.tensor)];
-      Cut& cut = cuts[tensor.name];
+struct Listing {
+  std::map<std::string, Cut> cuts;  // by name
+  std::string files;                // one line for each
+  std::int64_t bytes = 0;           // of all files
+};
+
+Listing list_files(const Contents& contents) {
+  Listing listing{.bytes = std::ssize(contents.table)};
+  std::ostringstream lines;
+  contents.for_each_file([&](int number, const StoredFile& file) {
+    listing.bytes += file.bytes;
+    lines << std::setw(14) << file.bytes << std::setw(10) << file.pieces.size() << "  "
+          << shard_name(file.rank) << '\n';
+    for (const StoredPiece& piece : file.pieces) {
+      const StoredTensor& tensor = contents.manifest.tensors[static_cast<std::size_t>(piece.tensor)];
+      Cut& cut = listing.cuts[tensor.name];
       if (cut.slots.empty()) cut.tensor = tensor;
       cut.slots.insert(cat(tensor.slot, " ", name_of(tensor.dtype)));
-      cut.files.insert(file);
+      cut.files.insert(number);
       if (tensor.slot == cut.tensor.slot) ++cut.pieces;
     }
-    pieces.push_back(table.pieces.size());
-  }
-
-  std::map<std::string, Cut> cuts;  // by name
-  std::vector<std::size_t> pieces;  // by file
-};
+  });
+  listing.files = std::move(lines).str();
+  return listing;
+}
 
 void print_state(const RunState& state, std::ostream& out) {
   out << "  step         " << state.step << "\n  tokens       " << state.tokens << "\n  rows         "
@@ -50,21 +59,12 @@ void print_state(const RunState& state, std::ostream& out) {
   }
 }
 
-void print_totals(const Manifest& manifest, const Contents& contents, std::ostream& out) {
-  std::int64_t bytes = 0, parameters = 0;
-  for (const StoredFile& file : manifest.files) bytes += file.bytes + file.table_bytes;
-  for (const auto& [name, cut] : contents.cuts) parameters += cut.tensor.numel();
+void print_totals(const Manifest& manifest, const Listing& listing, std::ostream& out) {
+  std::int64_t parameters = 0;
+  for (const auto& [name, cut] : listing.cuts) parameters += cut.tensor.numel();
   out << "  written by   " << manifest.ranks << (manifest.ranks == 1 ? " rank" : " ranks")
-      << "\n  size         " << bytes << " bytes\n  parameters   " << parameters << " in "
-      << contents.cuts.size() << " tensors\n";
-}
-
-void print_files(const Manifest& manifest, const Contents& contents, std::ostream& out) {
-  out << "\n         bytes    pieces  file\n" << std::right;
-  for (std::size_t i = 0; i < manifest.files.size(); ++i) {
-    out << std::setw(14) << manifest.files[i].bytes << std::setw(10) << contents.pieces[i] << "  "
-        << manifest.files[i].name << '\n';
-  }
+      << "\n  size         " << listing.bytes << " bytes\n  parameters   " << parameters << " in "
+      << listing.cuts.size() << " tensors\n";
 }
 
 std::string slots_of(const Cut& cut) {
@@ -74,12 +74,12 @@ std::string slots_of(const Cut& cut) {
 }
 
 // Nearly always all tensors have the same slots: then they stand once.
-void print_tensors(const Contents& contents, std::ostream& out) {
+void print_tensors(const Listing& listing, std::ostream& out) {
   std::set<std::string> kinds;
-  for (const auto& [name, cut] : contents.cuts) kinds.insert(slots_of(cut));
+  for (const auto& [name, cut] : listing.cuts) kinds.insert(slots_of(cut));
   if (kinds.size() == 1) out << "\nof each tensor: " << *kinds.begin() << '\n';
   out << "\n         shape    pieces     files  tensor\n" << std::right;
-  for (const auto& [name, cut] : contents.cuts) {
+  for (const auto& [name, cut] : listing.cuts) {
     out << std::setw(14) << shape_text(cut.tensor) << std::setw(10) << cut.pieces << std::setw(10)
         << cut.files.size() << "  " << name;
     if (kinds.size() > 1) out << ": " << slots_of(cut);
@@ -89,43 +89,44 @@ void print_tensors(const Contents& contents, std::ostream& out) {
 
 }  // namespace
 
-std::optional<std::filesystem::path> checkpoint_folder(FileSystem& files,
-                                                       const std::filesystem::path& named) {
-  if (files.exists(named / kManifestName)) return std::nullopt;
-  for (const auto& folder : {named, named / "checkpoints"}) {
-    if (!committed_names(files, folder).empty()) return folder;
-  }
-  throw input_error(named.string(),
-                    " holds no checkpoint: name a step_N directory with a manifest.json, the folder of "
-                    "those, or a run directory");
-}
-
 std::string inspect_checkpoint(FileSystem& files, const std::filesystem::path& directory) {
-  const Manifest manifest = read_manifest(files, directory);
-  Contents contents;
-  for (std::size_t i = 0; i < manifest.files.size(); ++i)
-    contents.add(static_cast<int>(i), read_table(files, directory, manifest.files[i]));
+  const Contents contents = read_contents(files, directory);
+  const Listing listing = list_files(contents);
   std::ostringstream out;
   out << directory.string() << '\n';
-  print_state(manifest.state, out);
-  print_totals(manifest, contents, out);
-  print_files(manifest, contents, out);
-  print_tensors(contents, out);
+  print_state(contents.manifest.state, out);
+  print_totals(contents.manifest, listing, out);
+  out << "\n         bytes    pieces  file\n" << listing.files;
+  print_tensors(listing, out);
   return std::move(out).str();
 }
 
-Verification verify_checkpoint(FileSystem& files, const std::filesystem::path& directory) {
-  Verification result;
+namespace {
+
+void verify_files(FileSystem& files, const std::filesystem::path& directory, Verification& result) {
   try {
-    for (const StoredFile& file : read_manifest(files, directory).files) {
+    read_contents(files, directory).for_each_file([&](int, const StoredFile& file) {
       ++result.files;
       result.bytes += file.bytes;
       const std::vector<Damage> damage = damage_of(files, directory, file);
       result.damage.insert(result.damage.end(), damage.begin(), damage.end());
-    }
+    });
+  } catch (const Error& error) {
+    result.damage.push_back({.file = std::string(kTableName), .what = error.what()});
+  }
+}
+
+}  // namespace
+
+Verification verify_checkpoint(FileSystem& files, const std::filesystem::path& directory) {
+  Verification result;
+  try {
+    read_manifest(files, directory);
   } catch (const Error& error) {
     result.damage.push_back({.file = std::string(kManifestName), .what = error.what()});
+    return result;
   }
+  verify_files(files, directory, result);
   return result;
 }
 

@@ -11,11 +11,7 @@
 
 namespace drover {
 
-// The folder of checkpoints that a user's DIR means: itself, or the checkpoints/ in a run directory. None if
-// DIR is one checkpoint. Error{input} if it is none of these.
-std::optional<std::filesystem::path> checkpoint_folder(FileSystem& files, const std::filesystem::path& named);
-
-// What the manifest and the tables say, their digests checked: state, files, tensors and how they are cut.
+// What the manifest and the table say, their digests checked: state, files, tensors and how they are cut.
 // Error{input} if they are damaged; shards are not read.
 std::string inspect_checkpoint(FileSystem& files, const std::filesystem::path& directory);
 

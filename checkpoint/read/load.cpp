@@ -23,16 +23,13 @@ void execute(ExtentReader& extents, const PlannedRead& read, const StateEntry& e
 RunState load_checkpoint(FileSystem& files, const Exec& exec, Communicator& world,
                          const std::filesystem::path& directory, std::span<const StateEntry> entries) {
   const ReadTogether together{.files = files, .exec = exec, .world = world, .directory = directory};
-  Manifest manifest = read_manifest(together);
-  ReadPlan plan(entries);
+  Contents contents = read_contents(together);
   ExtentReader extents(files, directory, kKeptExtents);
-  plan_reads(together, manifest, plan, extents);
   agree(exec, world, [&] {
-    plan.check_complete(directory.string());
-    for (const PlannedRead& read : plan.reads())
+    for (const PlannedRead& read : plan_reads(contents, entries, extents).reads())
       execute(extents, read, entries[static_cast<std::size_t>(read.entry)]);
   });
-  return std::move(manifest.state);
+  return std::move(contents.manifest.state);
 }
 
 }  // namespace drover

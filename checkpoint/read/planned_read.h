@@ -1,20 +1,23 @@
-// Plans a rank's reads from all tables of a checkpoint, and gives the reader what it needs to check them.
+// Plans a rank's reads from a checkpoint's table, and gives the reader what it needs to check them.
 #pragma once
 
-#include "checkpoint/read/contents.h"
+#include "checkpoint/format/contents.h"
+#include "checkpoint/format/names.h"
 #include "checkpoint/read/extent_reader.h"
 #include "checkpoint/read/read_plan.h"
 
 namespace drover {
 
-// Collective. The digests of files that this rank needs nothing from are not kept.
-inline void plan_reads(const ReadTogether& together, const Manifest& manifest, ReadPlan& plan,
-                       ExtentReader& extents) {
-  for_each_table(together, manifest, [&](int file, const RankTable& table) {
-    const StoredFile& stored = manifest.files[static_cast<std::size_t>(file)];
-    if (plan.add(file, table, (together.directory / stored.name).string()))
-      extents.add_file(file, stored, table.extents);
+// The digests of files that this rank needs nothing from are not kept.
+inline ReadPlan plan_reads(const Contents& contents, std::span<const StateEntry> wanted,
+                           ExtentReader& extents) {
+  ReadPlan plan(wanted, contents.manifest.tensors, contents.directory.string());
+  contents.for_each_file([&](int number, const StoredFile& file) {
+    if (plan.add(number, file))
+      extents.add_file(number, {.name = shard_name(file.rank), .bytes = file.bytes, .digests = file.extents});
   });
+  plan.check_complete(contents.directory.string());
+  return plan;
 }
 
 }  // namespace drover

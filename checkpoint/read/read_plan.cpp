@@ -32,42 +32,38 @@ void for_each_range(const PlannedRead& read, const Box& wanted, std::int64_t ele
   }
 }
 
-ReadPlan::ReadPlan(std::span<const StateEntry> wanted) : wanted_(wanted), covered_(wanted.size()) {
-  for (std::size_t i = 0; i < wanted.size(); ++i)
-    by_name_[{wanted[i].name, wanted[i].slot}].push_back(static_cast<int>(i));
+ReadPlan::ReadPlan(std::span<const StateEntry> wanted, std::span<const StoredTensor> stored,
+                   const std::string& path)
+    : wanted_(wanted), stored_(stored), entries_(stored.size()), covered_(wanted.size()) {
+  for (std::size_t i = 0; i < wanted.size(); ++i) {
+    const StoredTensor tensor = tensor_of(wanted[i]);
+    const auto found = std::lower_bound(stored.begin(), stored.end(), tensor, before);
+    if (found == stored.end() || before(tensor, *found)) continue;  // missing: check_complete tells
+    if (*found != tensor)
+      throw input_error(path, " holds ", describe(*found), ", wanted is ", describe(tensor),
+                        "; use the model and train.dtype that the checkpoint was written with");
+    entries_[static_cast<std::size_t>(found - stored.begin())].push_back(static_cast<int>(i));
+  }
 }
 
-bool ReadPlan::add(int file, const RankTable& table, const std::string& path) {
-  std::vector<const std::vector<int>*> entries;  // by tensor of the table; null: not wanted
-  for (const StoredTensor& tensor : table.tensors) {
-    const auto found = by_name_.find({tensor.name, tensor.slot});
-    entries.push_back(found == by_name_.end() ? nullptr : &found->second);
-    if (entries.back() == nullptr) continue;
-    const StoredTensor wanted = tensor_of(wanted_[static_cast<std::size_t>(entries.back()->front())]);
-    if (tensor != wanted)
-      throw input_error(path, " holds ", describe(tensor), ", wanted is ", describe(wanted),
-                        "; use the model and train.dtype that the checkpoint was written with");
-  }
+bool ReadPlan::add(int number, const StoredFile& file) {
   bool needed = false;
-  for (const StoredPiece& piece : table.pieces) {
-    const auto tensor = static_cast<std::size_t>(piece.tensor);
-    if (entries[tensor] != nullptr && add_piece(file, table.tensors[tensor], piece, *entries[tensor]))
-      needed = true;
-  }
+  for (const StoredPiece& piece : file.pieces)
+    if (add_piece(number, piece)) needed = true;
   return needed;
 }
 
-bool ReadPlan::add_piece(int file, const StoredTensor& tensor, const StoredPiece& piece,
-                         const std::vector<int>& entries) {
+bool ReadPlan::add_piece(int number, const StoredPiece& piece) {
+  const auto tensor = static_cast<std::size_t>(piece.tensor);
   bool needed = false;
-  for (const int entry : entries) {
+  for (const int entry : entries_[tensor]) {
     const auto index = static_cast<std::size_t>(entry);
     const Box part = intersect(piece.box, wanted_[index].box);
     if (part.empty()) continue;
     needed = true;
-    covered_[index].add(part, tensor.shape[1]);
+    covered_[index].add(part, stored_[tensor].shape[1]);
     reads_.push_back(
-        {.file = file, .offset = piece.offset, .stored = piece.box, .part = part, .entry = entry});
+        {.file = number, .offset = piece.offset, .stored = piece.box, .part = part, .entry = entry});
   }
   return needed;
 }

@@ -2,14 +2,12 @@
 // side. Pure: nothing here reads.
 #pragma once
 
-#include <map>
 #include <span>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "checkpoint/format/coverage.h"
-#include "checkpoint/format/manifest.h"
+#include "checkpoint/format/table.h"
 #include "core/base/function_ref.h"
 
 namespace drover {
@@ -30,15 +28,15 @@ struct ReadRange {
 void for_each_range(const PlannedRead& read, const Box& wanted, std::int64_t element_bytes,
                     FunctionRef<void(const ReadRange&)> use);
 
-// Plans the reads of one rank, table by table. Memory grows with the pieces that this rank needs.
+// Plans the reads of one rank, file by file. Memory grows with the pieces that this rank needs.
 class ReadPlan {
  public:
-  // `wanted` outlives this.
-  explicit ReadPlan(std::span<const StateEntry> wanted);
+  // Of tensors that a checkpoint has `stored`; both outlive this. Error{input} naming the tensor where the stored one has
+  // another dtype or shape than the wanted; `path` is for that message.
+  ReadPlan(std::span<const StateEntry> wanted, std::span<const StoredTensor> stored, const std::string& path);
 
-  // Adds what is needed from one file; whether there is anything. Error{input} naming the tensor where the
-  // stored one has another dtype or shape; `path` is for that message.
-  bool add(int file, const RankTable& table, const std::string& path);
+  // Adds what is needed from one file; whether there is anything.
+  bool add(int number, const StoredFile& file);
   // Error{input} naming a tensor that is not there, or not covered exactly once.
   void check_complete(const std::string& path) const;
 
@@ -46,12 +44,12 @@ class ReadPlan {
   std::vector<PlannedRead> reads() const;
 
  private:
-  bool add_piece(int file, const StoredTensor& tensor, const StoredPiece& piece,
-                 const std::vector<int>& entries);
+  bool add_piece(int number, const StoredPiece& piece);
 
   std::span<const StateEntry> wanted_;
-  std::map<std::pair<std::string, std::string>, std::vector<int>> by_name_;
-  std::vector<Coverage> covered_;  // by entry
+  std::span<const StoredTensor> stored_;
+  std::vector<std::vector<int>> entries_;  // that want some of it, by stored tensor
+  std::vector<Coverage> covered_;          // by entry
   std::vector<PlannedRead> reads_;
 };
 

@@ -41,15 +41,15 @@ std::vector<StateEntry> whole_entries(std::span<const StoredTensor> tensors) {
 
 }  // namespace
 
-TensorReader::TensorReader(const ReadTogether& together, const Manifest& manifest,
+TensorReader::TensorReader(const ReadTogether& together, const Contents& contents,
                            std::span<const StoredTensor> tensors)
     : wanted_(whole_entries(tensors)),
       extents_(together.files, together.directory, kKeptExtents),
       reads_(wanted_.size()) {
-  ReadPlan plan(wanted_);
-  plan_reads(together, manifest, plan, extents_);
-  agree(together.exec, together.world, [&] { plan.check_complete(together.directory.string()); });
-  for (const PlannedRead& read : plan.reads()) reads_[static_cast<std::size_t>(read.entry)].push_back(read);
+  agree(together.exec, together.world, [&] {
+    for (const PlannedRead& read : plan_reads(contents, wanted_, extents_).reads())
+      reads_[static_cast<std::size_t>(read.entry)].push_back(read);
+  });
 }
 
 void TensorReader::read(std::size_t index, ByteSink use) {

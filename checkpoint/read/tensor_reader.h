@@ -5,18 +5,18 @@
 #include <vector>
 
 #include "checkpoint/format/byte_sink.h"
-#include "checkpoint/read/contents.h"
+#include "checkpoint/format/contents.h"
 #include "checkpoint/read/extent_reader.h"
 #include "checkpoint/read/read_plan.h"
 
 namespace drover {
 
-// One thread at a time. Memory: the tables' pieces of these tensors and some 70 MiB.
+// One thread at a time. Memory: the pieces of these tensors and some 70 MiB.
 class TensorReader {
  public:
   // Plans the reads of `tensors`, each rank's own. Error{input} on all ranks where one is missing, not covered exactly
   // once, or of another shape or dtype. Collective; `together.files` outlives this.
-  TensorReader(const ReadTogether& together, const Manifest& manifest, std::span<const StoredTensor> tensors);
+  TensorReader(const ReadTogether& together, const Contents& contents, std::span<const StoredTensor> tensors);
 
   // All bytes of tensors[index], row-major; pieces are whole elements, at most 4 MiB, and checked against the digests
   // (Error{input} naming file and bytes).

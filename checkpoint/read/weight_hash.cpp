@@ -1,7 +1,7 @@
 #include <algorithm>
 
 #include "checkpoint/checkpoint.h"
-#include "checkpoint/read/contents.h"
+#include "checkpoint/format/contents.h"
 #include "checkpoint/read/tensor_reader.h"
 #include "parallel/comm/agreement.h"
 
@@ -39,13 +39,13 @@ std::string hash_of(std::span<const StoredTensor> tensors, std::span<const Diges
 }
 
 // Of all tensors, on all ranks; rank r of n hashes every n-th from r on.
-std::vector<Digest> tensor_digests(const ReadTogether& together, const Manifest& manifest,
+std::vector<Digest> tensor_digests(const ReadTogether& together, const Contents& contents,
                                    std::span<const StoredTensor> tensors) {
   const auto ranks = static_cast<std::size_t>(together.world.size());
   const auto first = static_cast<std::size_t>(together.world.rank());
   std::vector<StoredTensor> mine;
   for (std::size_t i = first; i < tensors.size(); i += ranks) mine.push_back(tensors[i]);
-  TensorReader reader(together, manifest, mine);
+  TensorReader reader(together, contents, mine);
   std::vector<Digest> digests(tensors.size());
   agree(together.exec, together.world, [&] {
     for (std::size_t i = 0; i < mine.size(); ++i) {
@@ -66,9 +66,9 @@ std::vector<Digest> tensor_digests(const ReadTogether& together, const Manifest&
 std::string weight_hash(FileSystem& files, const Exec& exec, Communicator& world,
                         const std::filesystem::path& directory) {
   const ReadTogether together{.files = files, .exec = exec, .world = world, .directory = directory};
-  const Manifest manifest = read_manifest(together);
-  const std::vector<StoredTensor> tensors = hashed_tensors(manifest.tensors);
-  return hash_of(tensors, tensor_digests(together, manifest, tensors), manifest.state);
+  const Contents contents = read_contents(together);
+  const std::vector<StoredTensor> tensors = hashed_tensors(contents.manifest.tensors);
+  return hash_of(tensors, tensor_digests(together, contents, tensors), contents.manifest.state);
 }
 
 std::string weight_hash(std::span<const StateEntry> entries, const RunState& state) {

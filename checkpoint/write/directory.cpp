@@ -1,44 +1,19 @@
 #include "checkpoint/write/directory.h"
 
 #include <algorithm>
-#include <charconv>
-#include <iomanip>
-#include <optional>
-#include <tuple>
+#include <cerrno>
 
-#include "checkpoint/format/manifest.h"
-#include "checkpoint/write/new_folder.h"
+#include "checkpoint/format/contents.h"
+#include "checkpoint/format/names.h"
+#include "checkpoint/write/attempts.h"
 
 namespace drover {
 namespace {
 
-constexpr std::string_view kStep = "step_", kPartial = ".partial", kReplaced = ".replaced";
-constexpr std::string_view kLatest = "LATEST";
-
-std::string padded(std::int64_t number, int digits) {
-  std::ostringstream out;
-  out << std::setfill('0') << std::setw(digits) << number;
-  return std::move(out).str();
-}
-
-std::optional<std::int64_t> step_of(std::string_view name) {
-  std::int64_t step = 0;
-  if (!name.starts_with(kStep)) return std::nullopt;
-  const auto [end, error] = std::from_chars(name.data() + kStep.size(), name.data() + name.size(), step);
-  if (error != std::errc() || step < 0 || step_name(step) != name) return std::nullopt;
-  return step;
-}
-
-std::optional<CommittedName> committed_name(const std::string& name) {
-  const bool replaced = name.ends_with(kReplaced);
-  const auto step =
-      step_of(std::string_view(name).substr(0, name.size() - (replaced ? kReplaced.size() : 0)));
-  if (!step) return std::nullopt;
-  return CommittedName{.step = *step, .replaced = replaced, .name = name};
-}
-
-CommittedName replaced_name(std::int64_t step) {
-  return {.step = step, .replaced = true, .name = step_name(step) + std::string(kReplaced)};
+Error closed(const CommitPlace& place) {
+  return input_error(place.folder().string(),
+                     " is not this process's any more: a later attempt of the run has closed it and goes on "
+                     "without this one, which saves nothing and ends");
 }
 
 void remove_entry(FileSystem& files, const std::filesystem::path& path) {
@@ -57,11 +32,11 @@ void refuse_folders(FileSystem& files, const std::filesystem::path& path) {
 }
 
 // Out of the readers' sight first, so that a crash half-way leaves no checkpoint that lacks files.
-void discard(FileSystem& files, const std::filesystem::path& folder, const CommittedName& checkpoint) {
-  refuse_folders(files, folder / checkpoint.name);
-  const auto partial = folder / partial_name(checkpoint.step);
+void discard(FileSystem& files, const std::filesystem::path& checkpoint, std::int64_t step) {
+  refuse_folders(files, checkpoint);
+  const auto folder = folder_of(checkpoint), partial = folder / partial_name(step);
   if (files.exists(partial)) remove_entry(files, partial);
-  files.rename(folder / checkpoint.name, partial);
+  files.rename(checkpoint, partial);
   files.sync_directory(folder);
   remove_entry(files, partial);
 }
@@ -76,85 +51,92 @@ void remove_or_warn(const Warn& warn, const std::string& name, Remove remove) {
 }
 
 bool has_intact_manifest(FileSystem& files, const std::filesystem::path& directory) {
-  const auto path = directory / kManifestName;
   try {
-    parse_manifest(read_text(files, path, kMaxManifestBytes, OpenMode::read_no_follow), path);
+    read_manifest(files, directory);
     return true;
   } catch (const Error&) {
     return false;
   }
 }
 
+void remove_leftovers(FileSystem& files, const CommitPlace& place, const std::string& folder,
+                      const Warn& warn) {
+  const auto path = folder.empty() ? place.checkpoints : place.checkpoints / folder;
+  for (const std::string& name : files.list(path)) {
+    if (!step_of_partial(name)) continue;
+    const auto remove = [&] { remove_entry(files, path / name); };
+    if (path / name == place.partial()) {
+      remove();
+    } else {
+      remove_or_warn(warn, (std::filesystem::path(folder) / name).string(), remove);
+    }
+  }
+}
+
+// A closed attempt of which nothing is left.
+void remove_if_empty(FileSystem& files, const std::filesystem::path& checkpoints, const std::string& folder,
+                     const Warn& warn) {
+  const auto attempt = attempt_of(folder);
+  if (!attempt || attempt->entry != AttemptEntry::closed || !files.list(checkpoints / folder).empty()) return;
+  remove_or_warn(warn, folder, [&] { files.remove_directory(checkpoints / folder); });
+}
+
+bool is_own(const AcceptedCheckpoint& checkpoint, const CommitPlace& place) {
+  return checkpoint.attempt == place.attempt && checkpoint.step == place.step;
+}
+
+// Renamed in time, or into a folder that was closed meanwhile: only the records tell.
+void require_accepted(FileSystem& files, const CommitPlace& place) {
+  const auto accepted = accepted_checkpoints(files, place.checkpoints);
+  if (std::none_of(accepted.begin(), accepted.end(), [&](const auto& one) { return is_own(one, place); }))
+    throw closed(place);
+}
+
 }  // namespace
 
-std::string step_name(std::int64_t step) { return std::string(kStep) + padded(step, 10); }
-std::string partial_name(std::int64_t step) { return step_name(step) + std::string(kPartial); }
-std::string shard_name(std::int64_t rank) { return cat("rank_", padded(rank, 5), ".h5"); }
-std::string table_name(std::int64_t rank) { return cat("rank_", padded(rank, 5), ".json"); }
+std::filesystem::path CommitPlace::folder() const { return checkpoints / attempt_name(attempt); }
+std::filesystem::path CommitPlace::partial() const { return folder() / partial_name(step); }
+std::filesystem::path CommitPlace::committed() const { return folder() / step_name(step); }
 
-std::vector<CommittedName> committed_names(FileSystem& files, const std::filesystem::path& folder) {
-  std::vector<CommittedName> found;
-  if (!files.exists(folder)) return found;
-  for (const std::string& name : files.list(folder)) {
-    if (auto checkpoint = committed_name(name)) found.push_back(std::move(*checkpoint));
-  }
-  std::sort(found.begin(), found.end(), [](const CommittedName& a, const CommittedName& b) {
-    return std::tie(b.step, a.replaced) < std::tie(a.step, b.replaced);
-  });
-  return found;
+void begin_checkpoint(FileSystem& files, const CommitPlace& place, const Warn& warn) {
+  if (!files.exists(place.folder())) throw closed(place);
+  for (const std::string& folder : folders_up_to(files, place.checkpoints, place.attempt))
+    remove_leftovers(files, place, folder, warn);
+  files.make_directory(place.partial());
 }
 
-void begin_checkpoint(FileSystem& files, const std::filesystem::path& folder, std::int64_t step,
-                      const Warn& warn) {
-  if (!files.exists(folder)) {
-    files.make_directory(folder);
-    files.sync_directory(folder_of(folder));
-  }
-  for (const std::string& name : files.list(folder)) {
-    const std::string_view stem = std::string_view(name).substr(0, name.rfind(kPartial));
-    if (!name.ends_with(kPartial) || !step_of(stem)) continue;
-    const auto remove = [&] { remove_entry(files, folder / name); };
-    name == partial_name(step) ? remove() : remove_or_warn(warn, name, remove);
-  }
-  // Both names are taken after a crash between the renames and the removal of a step saved again.
-  const CommittedName replaced = replaced_name(step);
-  if (files.exists(folder / step_name(step)) && files.exists(folder / replaced.name))
-    discard(files, folder, replaced);
-  files.make_directory(folder / partial_name(step));
-}
-
-void abandon_checkpoint(FileSystem& files, const std::filesystem::path& partial) noexcept {
+void abandon_checkpoint(FileSystem& files, const CommitPlace& place) noexcept {
   try {
-    remove_flat_directory(files, partial);
+    remove_flat_directory(files, place.partial());
   } catch (const std::exception&) {  // the next save removes it
   }
 }
 
-void commit_checkpoint(FileSystem& files, const std::filesystem::path& folder, std::int64_t step,
-                       std::string_view manifest) {
-  const std::string name = step_name(step);
-  const auto partial = folder / partial_name(step);
-  write_new_text(files, partial / kManifestName, manifest);
-  files.sync_directory(partial);
-  const CommittedName aside = replaced_name(step);
-  if (files.exists(folder / name)) files.rename(folder / name, folder / aside.name);
-  files.rename(partial, folder / name);
-  files.sync_directory(folder);
-  write_text_atomically(files, folder / kLatest, name + "\n");
+void commit_checkpoint(FileSystem& files, const CommitPlace& place, std::string_view manifest) {
+  if (!files.exists(place.partial())) throw closed(place);
+  write_new_text(files, place.partial() / kManifestName, manifest);
+  files.sync_directory(place.partial());
+  files.rename(place.partial(), place.committed());
+  files.sync_directory(place.folder());
+  require_accepted(files, place);
+  write_latest(files, place.checkpoints, cat(attempt_name(place.attempt), "/", step_name(place.step)));
 }
 
-void purge_checkpoints(FileSystem& files, const std::filesystem::path& folder, std::int64_t newest, int keep,
-                       const Warn& warn) {
+void purge_checkpoints(FileSystem& files, const CommitPlace& place, int keep, const Warn& warn) {
+  if (!files.exists(place.folder())) return;  // the attempt that has closed this one purges from now on
   int kept = 0;
-  for (const CommittedName& checkpoint : committed_names(files, folder)) {
-    if (checkpoint.step > newest) continue;
-    const bool was_replaced = checkpoint.step == newest && checkpoint.replaced;
-    if (was_replaced || (keep > 0 && kept == keep)) {
-      remove_or_warn(warn, checkpoint.name, [&] { discard(files, folder, checkpoint); });
-    } else if (keep > 0 && has_intact_manifest(files, folder / checkpoint.name)) {
+  for (const AcceptedCheckpoint& checkpoint : accepted_checkpoints(files, place.checkpoints)) {
+    if (checkpoint.step > place.step) continue;
+    const bool superseded = checkpoint.step == place.step && !is_own(checkpoint, place);
+    const auto path = place.checkpoints / checkpoint.path;
+    if (superseded || (keep > 0 && kept == keep)) {
+      remove_or_warn(warn, checkpoint.path, [&] { discard(files, path, checkpoint.step); });
+    } else if (keep > 0 && has_intact_manifest(files, path)) {
       ++kept;
     }
   }
+  for (const std::string& folder : folders_up_to(files, place.checkpoints, place.attempt))
+    remove_if_empty(files, place.checkpoints, folder, warn);
 }
 
 }  // namespace drover

@@ -8,7 +8,7 @@
 
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/read/inspect.h"
-#include "checkpoint/write/directory.h"
+#include "checkpoint/read/named.h"
 #include "launch/commands/commands.h"
 #include "launch/hugging_face/export_checkpoint.h"
 #include "launch/hugging_face/import_checkpoint.h"
@@ -18,47 +18,38 @@ namespace drover {
 namespace {
 
 constexpr const char* kOneHelp =
-    "a step_N directory, a folder of them, or a run directory: of several, the newest that verifies";
-constexpr const char* kAllHelp = "step_N directories, folders of them, or run directories: all of them";
+    "a run directory or a folder of checkpoints (the newest that verifies), RUN:step_N, or a step's folder";
+constexpr const char* kAllHelp =
+    "run directories or folders of checkpoints (all of them), RUN:step_N, or steps' folders";
 
 void warn(const std::string& text) { std::fprintf(stderr, "drover: warning: %s\n", text.c_str()); }
 
-std::filesystem::path chosen_checkpoint(OneRank& rank, const std::string& named) {
-  const auto folder = checkpoint_folder(rank.files, named);
-  if (!folder) return named;
-  const auto newest = find_checkpoint(rank.files, rank.exec, *rank.world, *folder, warn);
-  DROVER_CHECK(newest.has_value(), folder->string());
-  return *newest;
+void use_named(OneRank& rank, const std::string& named, FunctionRef<void(const std::filesystem::path&)> use) {
+  use_checkpoint(rank.reading(), named, warn, use);
 }
 
 Exit inspect(const std::string& named) {
   OneRank rank;
-  std::cout << inspect_checkpoint(rank.files, chosen_checkpoint(rank, named));
+  use_named(rank, named, [&](const std::filesystem::path& directory) {
+    std::cout << inspect_checkpoint(rank.files, directory);
+  });
   return Exit::done;
 }
 
 Exit hash(const std::string& named) {
   OneRank rank;
-  const auto directory = chosen_checkpoint(rank, named);
-  std::cout << weight_hash(rank.files, rank.exec, *rank.world, directory) << "  " << directory.string()
-            << '\n';
+  use_named(rank, named, [&](const std::filesystem::path& directory) {
+    std::cout << weight_hash(rank.files, rank.exec, *rank.world, directory) << "  " << directory.string()
+              << '\n';
+  });
   return Exit::done;
-}
-
-std::vector<std::filesystem::path> all_checkpoints(FileSystem& files, const std::string& named) {
-  const auto folder = checkpoint_folder(files, named);
-  if (!folder) return {named};
-  std::vector<std::filesystem::path> all;
-  for (const CommittedName& checkpoint : committed_names(files, *folder))
-    all.push_back(*folder / checkpoint.name);
-  return all;
 }
 
 Exit verify(const std::vector<std::string>& directories) {
   PosixFileSystem files;
   int damaged = 0;
   for (const std::string& named : directories) {
-    for (const auto& directory : all_checkpoints(files, named)) {
+    for (const auto& directory : all_named(files, named)) {
       const Verification found = verify_checkpoint(files, directory);
       std::cout << directory.string() << ": " << found.files << " files, " << found.bytes
                 << " bytes: " << (found.damage.empty() ? "intact" : "damaged") << '\n';
@@ -79,7 +70,7 @@ constexpr const char* kExportHelp =
 tokenizer's files, generation_config.json and a README.md. docs/hugging_face.md says how names and shapes map.
 
   drover checkpoint export runs/quickstart --out quickstart-hf
-  drover checkpoint export runs/quickstart/checkpoints/step_0000000500 --out hf --dtype bfloat16 --max-shard-size 5GB
+  drover checkpoint export runs/quickstart:step_500 --out hf --dtype bfloat16 --max-shard-size 5GB
 
 float32, the default, is what a checkpoint holds: nothing is rounded, and `import` gives the same weights back.
 bfloat16 is half as large, and what most programs compute in; float16 is for those that cannot, and refused where a
@@ -100,8 +91,10 @@ struct ExportArguments {
 Exit export_checkpoint(ExportArguments arguments) {
   OneRank rank;
   arguments.request.format = weight_format_named(arguments.dtype);
-  arguments.request.checkpoint = chosen_checkpoint(rank, arguments.named);
-  std::cout << export_hugging_face(rank, arguments.request) << '\n';
+  use_named(rank, arguments.named, [&](const std::filesystem::path& directory) {
+    arguments.request.checkpoint = directory;
+    std::cout << export_hugging_face(rank, arguments.request) << '\n';
+  });
   return Exit::done;
 }
 

@@ -13,7 +13,7 @@ constexpr const char* kHelp =
     R"(Prints the mean loss in nats a token, and bits per byte of the hold-out's text.
 
   drover eval configs/quickstart.yaml
-  mpirun -n 2 drover eval configs/quickstart.yaml --checkpoint runs/quickstart/checkpoints/step_0000000200)";
+  mpirun -n 2 drover eval configs/quickstart.yaml --checkpoint runs/quickstart:step_200)";
 
 Exit run(InferenceRequest request) {
   Process process;
@@ -46,7 +46,7 @@ void add_eval_command(CLI::App& app, Verb& chosen) {
   verb->add_option("CONFIG", request->config.path, "YAML file of the run")->required();
   verb->add_option("--set", request->config.overrides, "other values: section.key=value ...");
   verb->add_option("--checkpoint", request->checkpoint,
-                   "a step's directory; default: the run's newest that verifies");
+                   "RUN, RUN:step_N or a step's folder; default: the run's newest that verifies");
   verb->add_option("--sequences", request->eval_sequences,
                    "rows of the hold-out, evenly spaced; default 0: all")
       ->check(CLI::NonNegativeNumber);

@@ -73,7 +73,7 @@ void add_generate_command(CLI::App& app, Verb& chosen) {
   verb->add_option("CONFIG", arguments->model.config.path, "YAML file of the run")->required();
   verb->add_option("--set", arguments->model.config.overrides, "other values: section.key=value ...");
   verb->add_option("--checkpoint", arguments->model.checkpoint,
-                   "a step's directory; default: the run's newest that verifies");
+                   "RUN, RUN:step_N or a step's folder; default: the run's newest that verifies");
   verb->add_option("--prompt", arguments->prompt,
                    "the text to continue; default: the beginning of a document");
   verb->add_flag("--special", arguments->special,

@@ -88,9 +88,9 @@ class Export {
   Export(OneRank& rank, const ExportRequest& request)
       : rank_(rank),
         request_(request),
-        manifest_(read_manifest(rank.reading(request.checkpoint))),
-        run_(config_of(manifest_, request.checkpoint)),
-        weights_(weights_of(manifest_, config().model, request.checkpoint)),
+        contents_(read_contents(rank.reading(request.checkpoint))),
+        run_(config_of(contents_.manifest, request.checkpoint)),
+        weights_(weights_of(contents_.manifest, config().model, request.checkpoint)),
         max_positions_(positions_of(config(), request)) {
     load_tokenizer();
   }
@@ -103,9 +103,9 @@ class Export {
     write_weights(folder.partial());
     write_texts(folder.partial(), tokenizer);
     folder.publish();
-    return cat(request_.out.string(), ": step ", manifest_.state.step, " of ", request_.checkpoint.string(),
-               ", ", count_parameters(config().model).total, " parameters in ", name_of(request_.format),
-               ", ", bytes_text(bytes),
+    return cat(request_.out.string(), ": step ", contents_.manifest.state.step, " of ",
+               request_.checkpoint.string(), ", ", count_parameters(config().model).total, " parameters in ",
+               name_of(request_.format), ", ", bytes_text(bytes),
                tokenizer_ ? "" : "; without tokenizer, since the run has none (--tokenizer FILE adds one)");
   }
 
@@ -117,11 +117,11 @@ class Export {
     if (path.empty()) return;
     if (!rank_.files.exists(path))
       throw input_error("the tokenizer ", path, " is not there; name it with --tokenizer FILE");
-    tokenizer_ = load_tokenizer_of(manifest_.state, config().model, path);
+    tokenizer_ = load_tokenizer_of(contents_.manifest.state, config().model, path);
   }
 
   void write_weights(const std::filesystem::path& folder) {
-    TensorReader reader(rank_.reading(request_.checkpoint), manifest_, weights_);
+    TensorReader reader(rank_.reading(request_.checkpoint), contents_, weights_);
     std::vector<std::byte> rounded;
     write_safetensors_folder(rank_.files, folder, tensors_to_write(weights_, request_.format),
                              request_.shard_bytes, [&](std::size_t i, ByteSink sink) {
@@ -152,7 +152,7 @@ class Export {
                                                     .eos = tokenizer_ ? tokenizer_->eos() : std::nullopt}));
     write("generation_config.json", generation_config_json(tokenizer_));
     write("README.md", model_card({.config = config(),
-                                   .state = manifest_.state,
+                                   .state = contents_.manifest.state,
                                    .format = request_.format,
                                    .max_positions = max_positions_,
                                    .has_tokenizer = tokenizer_.has_value()}));
@@ -164,7 +164,7 @@ class Export {
 
   OneRank& rank_;
   const ExportRequest& request_;
-  Manifest manifest_;
+  Contents contents_;
   RunConfig run_;
   std::vector<StoredTensor> weights_;
   std::int64_t max_positions_;

@@ -6,6 +6,7 @@
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/safetensors/float_bits.h"
 #include "checkpoint/safetensors/folder.h"
+#include "checkpoint/write/attempts.h"
 #include "checkpoint/write/new_folder.h"
 #include "core/base/digest.h"
 #include "data/tokenizer/tokenizer.h"
@@ -179,12 +180,15 @@ class Import {
              .dims = parameter.dims,
              .box = {.offset = {0, 0}, .extent = parameter.shape},
              .data = Tensor::of(nullptr, DType::float32, {parameter.shape[0] * parameter.shape[1]})});
+    const std::int64_t attempt = claim_attempt(rank_.files, folder);
+    open_attempt(rank_.files, folder, attempt);
     save_checkpoint(rank_.files, rank_.exec, *rank_.world,
                     {.folder = folder,
                      .entries = entries,
                      .state = {.tokenizer = tokenizer_digest_,
                                .fingerprint = rank_.backend->describe(),
-                               .config = write_run_config(config())},
+                               .config = write_run_config(config()),
+                               .attempt = attempt},
                      .streamed = [&](std::size_t entry, ByteSink sink) {
                        if (entry % kSlots.size() == 0) stream_weight(*weights_[entry / kSlots.size()], sink);
                      }});

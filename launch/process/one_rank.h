@@ -3,7 +3,7 @@
 
 #include <memory>
 
-#include "checkpoint/read/contents.h"
+#include "checkpoint/format/contents.h"
 #include "core/cpu/cpu_backend.h"
 #include "core/ops/exec.h"
 #include "parallel/comm/local/local_comm.h"
@@ -18,7 +18,7 @@ struct OneRank {
   Arena scratch;
   Exec exec{.backend = *backend, .scratch = scratch};
 
-  ReadTogether reading(const std::filesystem::path& directory) {
+  ReadTogether reading(const std::filesystem::path& directory = {}) {
     return {.files = files, .exec = exec, .world = *world, .directory = directory};
   }
 };

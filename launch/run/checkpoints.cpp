@@ -1,7 +1,7 @@
 #include "launch/run/checkpoints.h"
 
 #include "checkpoint/checkpoint.h"
-#include "checkpoint/write/directory.h"
+#include "checkpoint/format/names.h"
 
 namespace drover {
 

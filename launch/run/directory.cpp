@@ -9,8 +9,10 @@
 #include <ctime>
 #include <nlohmann/json.hpp>
 #include <random>
+#include <set>
 
-#include "checkpoint/write/directory.h"
+#include "checkpoint/format/names.h"
+#include "checkpoint/write/attempts.h"
 #include "core/base/json_text.h"
 #include "launch/process/build_identity.h"
 #include "launch/process/process.h"
@@ -106,7 +108,7 @@ RunDirectory::RunDirectory(FileSystem& files, const std::filesystem::path& path)
 }
 
 bool RunDirectory::holds_a_run() const {
-  return files_.exists(config()) || !committed_names(files_, checkpoints()).empty();
+  return files_.exists(config()) || !accepted_checkpoints(files_, checkpoints()).empty();
 }
 
 bool RunDirectory::was_done_at(std::int64_t step) const {
@@ -124,7 +126,9 @@ void RunDirectory::make() {
 std::int64_t RunDirectory::begin_attempt(const AttemptInfo& info) {
   const std::filesystem::path path = path_ / "run.json";
   Json run = read_run_json(files_, path);
-  const std::int64_t number = last_attempt(run["attempts"]) + 1;
+  // Runs of older versions have their attempts' numbers in run.json alone; a first attempt is number 1.
+  const std::int64_t number = claim_attempt(files_, checkpoints(), last_attempt(run["attempts"]));
+  open_attempt(files_, checkpoints(), number);
   run["attempts"].push_back({{"attempt", number},
                              {"started", utc_now()},
                              {"host", host_name()},
@@ -142,17 +146,19 @@ std::int64_t RunDirectory::begin_attempt(const AttemptInfo& info) {
 
 int RunDirectory::set_newer_checkpoints_aside(std::int64_t step, std::int64_t attempt) {
   const std::filesystem::path aside = path_ / "set_aside" / cat("attempt_", attempt);
+  std::set<std::filesystem::path> changed{path_};
   int moved = 0;
-  for (const CommittedName& checkpoint : committed_names(files_, checkpoints())) {
+  for (const AcceptedCheckpoint& checkpoint : accepted_checkpoints(files_, checkpoints())) {
     if (checkpoint.step <= step) continue;
-    make_directory(aside);
-    files_.rename(checkpoints() / checkpoint.name, aside / checkpoint.name);
+    const std::filesystem::path from = checkpoints() / checkpoint.path;
+    const std::filesystem::path folder =
+        checkpoint.attempt == kNoAttempt ? aside : aside / attempt_name(checkpoint.attempt);
+    make_directory(folder);
+    files_.rename(from, folder / from.filename());
+    changed.insert({from.parent_path(), folder, aside, aside.parent_path()});
     ++moved;
   }
-  if (moved > 0) {
-    for (const auto& changed : {aside, aside.parent_path(), path_, checkpoints()})
-      files_.sync_directory(changed);
-  }
+  for (const std::filesystem::path& folder : changed) files_.sync_directory(folder);
   return moved;
 }
 

@@ -50,9 +50,11 @@ class RunDirectory {
 
   // Makes the folder and its parents.
   void make();
-  // Adds an attempt to run.json, makes its log folder, returns its number (from 1).
+  // Takes the next number (from 1), makes the folder that the attempt commits into, closes those of earlier attempts
+  // (checkpoint/write/attempts.h), adds the attempt to run.json and makes its log folder.
   std::int64_t begin_attempt(const AttemptInfo& info);
-  // Renames checkpoints newer than `step` to set_aside/attempt_<k>/; returns how many. Nothing is deleted.
+  // Renames accepted checkpoints newer than `step` to set_aside/attempt_<k>/, each below the name of its own attempt;
+  // returns how many. Nothing is deleted.
   int set_newer_checkpoints_aside(std::int64_t step, std::int64_t attempt);
 
  private:

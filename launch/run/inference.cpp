@@ -3,6 +3,8 @@
 #include <cstdio>
 
 #include "checkpoint/checkpoint.h"
+#include "checkpoint/read/named.h"
+#include "checkpoint/write/attempts.h"
 #include "model/initialise.h"
 
 namespace drover {
@@ -34,24 +36,34 @@ Inference::Inference(Process& process, FileSystem& files, const InferenceRequest
 
 void Inference::load(const InferenceRequest& request) {
   process_.require_equal_on_all_ranks("configuration", write_run_config(run_.config));
-  const Exec& exec = trainer_->exec();
-  checkpoint_ = request.checkpoint;
-  if (checkpoint_.empty()) {
-    const std::filesystem::path folder = std::filesystem::path(run_.config.run.dir) / "checkpoints";
-    const auto found =
-        find_checkpoint(files_, exec, process_.world(), folder, [&](const std::string& warning) {
-          if (process_.first()) std::fprintf(stderr, "warning: %s\n", warning.c_str());
-        });
-    if (!found)
+  const ReadTogether from{
+      .files = files_, .exec = trainer_->exec(), .world = process_.world(), .directory = {}};
+  use_checkpoint(
+      from, request.checkpoint.empty() ? newest_of_run() : request.checkpoint,
+      [&](const std::string& warning) {
+        if (process_.first()) std::fprintf(stderr, "warning: %s\n", warning.c_str());
+      },
+      [&](const std::filesystem::path& checkpoint) { load_weights(checkpoint); });
+  refresh_working(trainer_->exec(), *training_->model.groups);
+}
+
+std::string Inference::newest_of_run() {
+  const std::filesystem::path folder = std::filesystem::path(run_.config.run.dir) / "checkpoints";
+  process_.on_first_rank([&] {
+    if (accepted_checkpoints(files_, folder).empty())
       throw input_error("there is no checkpoint in ", folder.string(),
                         "; train first, or name one with --checkpoint");
-    checkpoint_ = *found;
-  }
+    return std::string();
+  });
+  return folder.string();
+}
+
+void Inference::load_weights(const std::filesystem::path& checkpoint) {
   std::vector<StateEntry> weights = trainer_->state_entries();
   std::erase_if(weights, [](const StateEntry& entry) { return entry.slot != "weight"; });
-  state_ = load_checkpoint(files_, exec, process_.world(), checkpoint_, weights);
-  refuse_changed_model(run_, state_.config, checkpoint_.string());
-  refresh_working(exec, *training_->model.groups);
+  state_ = load_checkpoint(files_, trainer_->exec(), process_.world(), checkpoint, weights);
+  refuse_changed_model(run_, state_.config, checkpoint.string());
+  checkpoint_ = checkpoint;
 }
 
 }  // namespace drover

@@ -12,7 +12,8 @@ namespace drover {
 
 struct InferenceRequest {
   ConfigSource config;
-  std::string checkpoint;  // a step's directory; empty: the newest in the run's folder that verifies
+  std::string
+      checkpoint;  // as checkpoint/read/named.h says; empty: the newest in the run's folder that verifies
   // Rows of the hold-out, instead of the configuration's; 0: all. If not set nothing is evaluated, and no store opened.
   std::optional<std::int64_t> eval_sequences;
 };
@@ -31,6 +32,8 @@ class Inference {
 
  private:
   void load(const InferenceRequest& request);
+  std::string newest_of_run();
+  void load_weights(const std::filesystem::path& checkpoint);
 
   Process& process_;
   FileSystem& files_;

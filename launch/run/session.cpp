@@ -1,11 +1,11 @@
 #include "launch/run/session.h"
 
-#include "checkpoint/write/directory.h"
+#include "checkpoint/write/attempts.h"
 
 namespace drover {
 
 void RunSession::refuse_changed_settings() {
-  const bool trained = !committed_names(files_, directory_.checkpoints()).empty();
+  const bool trained = !accepted_checkpoints(files_, directory_.checkpoints()).empty();
   if (!trained || !files_.exists(directory_.config())) return;
   const RunConfig before = read_run_config(files_, {.path = directory_.config().string(), .overrides = {}});
   const std::vector<std::string> changed = changed_on_resume(before.fields, run_.fields);

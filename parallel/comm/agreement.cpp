@@ -20,6 +20,20 @@ std::optional<Error> failure_of(FunctionRef<void()> body) {
   return std::nullopt;
 }
 
+void send_text(const Exec& exec, Communicator& world, std::string& text, int peer) {
+  auto bytes = static_cast<std::int64_t>(text.size());
+  world.send(exec, Tensor::of(&bytes, {1}), peer).wait(exec);
+  if (bytes > 0) world.send(exec, of_text(text), peer).wait(exec);
+}
+
+std::string receive_text(const Exec& exec, Communicator& world, int peer) {
+  std::int64_t bytes = 0;
+  world.recv(exec, Tensor::of(&bytes, {1}), peer).wait(exec);
+  std::string text(static_cast<std::size_t>(bytes), '\0');
+  if (bytes > 0) world.recv(exec, of_text(text), peer).wait(exec);
+  return text;
+}
+
 }  // namespace
 
 void agree(const Exec& exec, Communicator& world, FunctionRef<void()> body) {
@@ -42,18 +56,17 @@ void broadcast_text(const Exec& exec, Communicator& world, std::string& text, in
   if (bytes > 0) world.broadcast(exec, {.x = of_text(text), .root = root}).wait(exec);
 }
 
-void send_text(const Exec& exec, Communicator& world, std::string& text, int peer) {
-  auto bytes = static_cast<std::int64_t>(text.size());
-  world.send(exec, Tensor::of(&bytes, {1}), peer).wait(exec);
-  if (bytes > 0) world.send(exec, of_text(text), peer).wait(exec);
-}
-
-std::string receive_text(const Exec& exec, Communicator& world, int peer) {
-  std::int64_t bytes = 0;
-  world.recv(exec, Tensor::of(&bytes, {1}), peer).wait(exec);
-  std::string text(static_cast<std::size_t>(bytes), '\0');
-  if (bytes > 0) world.recv(exec, of_text(text), peer).wait(exec);
-  return text;
+void join_on_first(const Exec& exec, Communicator& world, std::string& text,
+                   FunctionRef<void(std::string& lower, const std::string& higher)> join) {
+  const int rank = world.rank();
+  for (int stride = 1; stride < world.size(); stride *= 2) {
+    if (rank % (2 * stride) != 0) {
+      send_text(exec, world, text, rank - stride);
+      text.clear();
+      return;
+    }
+    if (rank + stride < world.size()) join(text, receive_text(exec, world, rank + stride));
+  }
 }
 
 void bring_texts_to_first(const Exec& exec, Communicator& world, std::string& text,

@@ -15,9 +15,11 @@ void agree(const Exec& exec, Communicator& world, FunctionRef<void()> body);
 // Replaces `text` on every rank by that of `root`. Collective.
 void broadcast_text(const Exec& exec, Communicator& world, std::string& text, int root);
 
-// To another rank, and from it.
-void send_text(const Exec& exec, Communicator& world, std::string& text, int peer);
-std::string receive_text(const Exec& exec, Communicator& world, int peer);
+// Joins the ranks' texts in rank order along a binary tree: `join` appends in its sense the second text, which is of the
+// ranks right above those of the first, to the first. Afterwards rank 0 has all in `text`; what others have there is
+// gone. Collective.
+void join_on_first(const Exec& exec, Communicator& world, std::string& text,
+                   FunctionRef<void(std::string& lower, const std::string& higher)> join);
 // Every rank's text comes to rank 0, which calls `use` with one after the other, in rank order. Collective.
 void bring_texts_to_first(const Exec& exec, Communicator& world, std::string& text,
                           FunctionRef<void(const std::string&)> use);

@@ -7,6 +7,8 @@
 #include <deque>
 
 #include "checkpoint/checkpoint.h"
+#include "checkpoint/format/names.h"
+#include "checkpoint/write/attempts.h"
 #include "core/base/digest.h"
 #include "core/cpu/cpu_backend.h"
 #include "parallel/comm/local/local_comm.h"
@@ -138,6 +140,7 @@ struct TestSave {
   int ranks = 1;
   Cut cut = Cut::flat;
   std::int64_t step = 100;
+  std::int64_t attempt = 1;
   int generation = 0;
   int keep = 3;
   std::int64_t fed_ahead = 0;  // tokens of the last feed used beyond what the step says
@@ -156,16 +159,25 @@ inline RunState run_state(std::int64_t step) {
           .tokenizer = "0123456789abcdef0123456789abcdef",
           .fingerprint = "avx512",
           .config = "run: {name: test}\n",
-          .attempt = 2};
+          .attempt = 1};
 }
 
+// As a run does when it starts.
+inline void begin_attempt(FileSystem& files, const std::filesystem::path& folder, std::int64_t attempt) {
+  DROVER_CHECK(claim_attempt(files, folder, attempt - 1) == attempt, attempt);
+  open_attempt(files, folder, attempt);
+}
+
+// By the attempt of that number, which begins if it has not yet.
 inline std::filesystem::path save(FileSystem& files, const TestSave& how) {
+  if (!files.exists(how.folder / record_name(how.attempt))) begin_attempt(files, how.folder, how.attempt);
   std::filesystem::path committed;
   run_local_ranks(how.ranks, [&](Communicator& world) {
     RankRig rig(world);
     RankState state(how.model, how.cut, world.rank(), how.ranks, how.dtype);
     state.fill(how.generation);
     RunState run = run_state(how.step);
+    run.attempt = how.attempt;
     run.feeds.back().position += how.fed_ahead;
     const auto made =
         save_checkpoint(files, rig.exec, world,

@@ -16,13 +16,18 @@ struct Recorded {
   TestSave save;
 };
 
-TestSave saving(std::int64_t step, int generation, int keep) {
-  return {.ranks = 2, .cut = Cut::rows, .step = step, .generation = generation, .keep = keep};
+const std::filesystem::path kSection = "run/checkpoints";
+
+TestSave saving(std::int64_t step, int generation, int keep, std::int64_t attempt = 1) {
+  return {
+      .ranks = 2, .cut = Cut::rows, .step = step, .attempt = attempt, .generation = generation, .keep = keep};
 }
 
+// Of a save alone: its attempt has begun before.
 Recorded record(const std::vector<TestSave>& earlier, const TestSave& now) {
   const auto files = empty_run();
   for (const TestSave& save : earlier) testing::save(*files, save);
+  if (!files->exists(kSection / record_name(now.attempt))) begin_attempt(*files, kSection, now.attempt);
   Recorded recorded{.before = std::make_unique<RecordingFileSystem>(*files), .changes = {}, .save = now};
   RecordingFileSystem working(*files);
   testing::save(working, now);
@@ -48,6 +53,27 @@ int found_generation(RecordingFileSystem& files, std::initializer_list<int> gene
   return -1;
 }
 
+// The names in every folder of checkpoints/ that are not of a whole checkpoint.
+std::vector<std::string> leftovers(RecordingFileSystem& files) {
+  std::vector<std::string> found;
+  for (const std::string& folder : folders_up_to(files, kSection, 1000)) {
+    for (const std::string& name : files.list(folder.empty() ? kSection : kSection / folder))
+      if (step_of_partial(name)) found.push_back(folder + "/" + name);
+  }
+  return found;
+}
+
+// The run goes on from what a crash left: by an attempt of its own, which saves the step again.
+void check_goes_on(RecordingFileSystem& files, TestSave again) {
+  ++again.attempt;
+  again.generation = 7;
+  save(files, again);
+  REQUIRE(found_generation(files, {7}) == 7);
+  REQUIRE(leftovers(files).empty());
+  for (const AcceptedCheckpoint& checkpoint : accepted_checkpoints(files, kSection))
+    REQUIRE((checkpoint.attempt == again.attempt || checkpoint.step < again.step));
+}
+
 void check_every_crash(const Recorded& recorded, int old_generation) {
   const int next = recorded.save.generation;
   for (const Crash how : {Crash::process, Crash::power, Crash::names}) {
@@ -59,16 +85,9 @@ void check_every_crash(const Recorded& recorded, int old_generation) {
       REQUIRE(generation == (committed ? next : generation));  // once committed, never lost
       REQUIRE(generation != -1);
       committed = committed || generation == next;
-      for (const CommittedName& checkpoint : committed_names(*files, "run/checkpoints"))
-        REQUIRE(verify_checkpoint(*files, "run/checkpoints/" + checkpoint.name).damage.empty());
-      // The run goes on from what the crash left.
-      TestSave again = recorded.save;
-      again.generation = 7;
-      save(*files, again);
-      REQUIRE(found_generation(*files, {7}) == 7);
-      for (const std::string& name : files->list("run/checkpoints"))
-        REQUIRE((name.ends_with("LATEST") || find(*files).directory->filename() == name ||
-                 name == "step_0000000100" || name == "step_0000000200"));
+      for (const AcceptedCheckpoint& checkpoint : accepted_checkpoints(*files, kSection))
+        REQUIRE(verify_checkpoint(*files, kSection / checkpoint.path).damage.empty());
+      check_goes_on(*files, recorded.save);
     }
     CHECK(committed);
   }
@@ -84,8 +103,33 @@ TEST_CASE("a crash while older checkpoints are purged loses none that is kept") 
   check_every_crash(record({saving(100, 0, 0), saving(200, 1, 0)}, saving(300, 2, 1)), 1);
 }
 
-TEST_CASE("a crash while a step is saved again leaves the one or the other") {
-  check_every_crash(record({saving(100, 0, 0), saving(200, 1, 0)}, saving(200, 2, 3)), 1);
+TEST_CASE("a crash while a later attempt saves a step again leaves the one or the other") {
+  check_every_crash(record({saving(100, 0, 0), saving(200, 1, 0)}, saving(200, 2, 3, 2)), 1);
+}
+
+TEST_CASE("a crash while a later attempt purges an earlier one's checkpoints loses none that is kept") {
+  check_every_crash(record({saving(100, 0, 0), saving(200, 1, 0)}, saving(300, 2, 1, 2)), 1);
+}
+
+TEST_CASE(
+    "a crash at any moment of the start of an attempt loses no checkpoint, and the next start goes on") {
+  const auto files = empty_run();
+  save(*files, saving(100, 0, 0));
+  save(*files, saving(200, 1, 0));
+  RecordingFileSystem working(*files);
+  begin_attempt(working, kSection, 2);
+  const Recorded recorded{.before = std::make_unique<RecordingFileSystem>(*files),
+                          .changes = working.changes(),
+                          .save = saving(300, 2, 0, 2)};
+  for (const Crash how : {Crash::process, Crash::power, Crash::names}) {
+    for (std::size_t changes = 0; changes <= recorded.changes.size(); ++changes) {
+      CAPTURE(static_cast<int>(how), changes, recorded.changes.size());
+      const auto left = after(recorded, changes, how);
+      REQUIRE(found_generation(*left, {0, 1}) == 1);
+      REQUIRE(accepted_checkpoints(*left, kSection).size() == 2);
+      check_goes_on(*left, recorded.save);
+    }
+  }
 }
 
 namespace {
@@ -112,7 +156,7 @@ TEST_CASE("a failing disk stops every rank and leaves the old checkpoints as the
         state.fill(2);
         const std::string message = message_of([&] {
           save_checkpoint(files, rig.exec, world,
-                          {.folder = "run/checkpoints",
+                          {.folder = kSection,
                            .entries = state.entries,
                            .state = run_state(300),
                            .keep = 1,
@@ -127,10 +171,9 @@ TEST_CASE("a failing disk stops every rank and leaves the old checkpoints as the
       REQUIRE((warned == 0 || generation == 2));
       REQUIRE(generation == (committed ? 2 : generation));
       committed = committed || generation == 2;
-      REQUIRE((committed || files.exists("run/checkpoints/step_0000000100")));
-      REQUIRE((lasting || committed || !files.exists("run/checkpoints/step_0000000300.partial")));
-      save(files, recorded.save);
-      REQUIRE(found_generation(files, {2}) == 2);
+      REQUIRE((committed || files.exists(kSection / "attempt_1/step_0000000100")));
+      REQUIRE((lasting || committed || !files.exists(kSection / "attempt_1/step_0000000300.partial")));
+      check_goes_on(files, recorded.save);
     }
   }
 }
@@ -139,35 +182,36 @@ TEST_CASE("what a killed save left is removed by the next") {
   const auto files = empty_run();
   save(*files, saving(100, 0, 3));
   for (const char* name : {"step_0000000150.partial", "step_0000000200.partial"}) {
-    const auto directory = std::filesystem::path("run/checkpoints") / name;
+    const auto directory = kSection / "attempt_1" / name;
     files->make_directory(directory);
     files->open(directory / "rank_00000.h5", OpenMode::create)->write(bytes_of("torn"), 0);
   }
-  CHECK(find(*files).directory == std::filesystem::path("run/checkpoints/step_0000000100"));
+  CHECK(find(*files).directory == kSection / "attempt_1/step_0000000100");
   CHECK(find(*files).warnings.empty());
   save(*files, saving(200, 0, 3));
-  CHECK(files->list("run/checkpoints") ==
-        std::vector<std::string>{"LATEST", "step_0000000100", "step_0000000200"});
+  CHECK(files->list(kSection / "attempt_1") ==
+        std::vector<std::string>{"step_0000000100", "step_0000000200"});
 }
 
 TEST_CASE("purging counts intact checkpoints only, and never removes the one just written or later ones") {
   const auto files = empty_run();
   for (const std::int64_t step : {100, 200, 300, 400}) save(*files, saving(step, 0, 0));
-  files->bytes("run/checkpoints/step_0000000200/manifest.json")[40] ^= std::byte{1};
+  files->bytes(kSection / "attempt_1/step_0000000200/manifest.json")[40] ^= std::byte{1};
   save(*files, saving(250, 1, 2));  // 300 and 400 were left behind by a run that resumed from 200
-  CHECK(files->list("run/checkpoints") == std::vector<std::string>{"LATEST", "step_0000000100",
-                                                                   "step_0000000200", "step_0000000250",
-                                                                   "step_0000000300", "step_0000000400"});
+  CHECK(files->list(kSection / "attempt_1") == std::vector<std::string>{"step_0000000100", "step_0000000200",
+                                                                        "step_0000000250", "step_0000000300",
+                                                                        "step_0000000400"});
   save(*files, saving(260, 1, 2));
-  CHECK(files->list("run/checkpoints") == std::vector<std::string>{"LATEST", "step_0000000250",
-                                                                   "step_0000000260", "step_0000000300",
-                                                                   "step_0000000400"});
+  CHECK(files->list(kSection / "attempt_1") ==
+        std::vector<std::string>{"step_0000000250", "step_0000000260", "step_0000000300", "step_0000000400"});
 }
 
 TEST_CASE("a folder inside an old checkpoint or a leftover is kept, told, and stops no save") {
   const TemporaryFolder folder;
   PosixFileSystem files;
-  const auto checkpoints = folder.path() / "checkpoints", old = checkpoints / "step_0000000100";
+  const auto checkpoints = folder.path() / "checkpoints", own = checkpoints / "attempt_1",
+             old = own / "step_0000000100";
+  begin_attempt(files, checkpoints, 1);
   const auto save_step = [&](std::int64_t step) {
     std::vector<std::string> warnings;
     run_local_ranks(1, [&](Communicator& world) {
@@ -184,49 +228,50 @@ TEST_CASE("a folder inside an old checkpoint or a leftover is kept, told, and st
   };
   CHECK(save_step(100).empty());
   std::filesystem::create_directories(old / "hf");
-  std::filesystem::create_directories(checkpoints / "step_0000000050.partial" / "hf");
+  std::filesystem::create_directories(own / "step_0000000050.partial" / "hf");
   for (const std::int64_t step : {200, 300}) {
     const std::vector<std::string> warnings = save_step(step);
     REQUIRE(warnings.size() == 2);
-    CHECK(warnings[0].starts_with("step_0000000050.partial stays: "));
-    CHECK(warnings[1].starts_with("step_0000000100 stays: "));
+    CHECK(warnings[0].starts_with("attempt_1/step_0000000050.partial stays: "));
+    CHECK(warnings[1].starts_with("attempt_1/step_0000000100 stays: "));
     CHECK(warnings[1].find("step_0000000100/hf: Is a directory") != std::string::npos);
-    CHECK(files.exists(checkpoints / step_name(step) / "manifest.json"));
+    CHECK(files.exists(own / step_name(step) / "manifest.json"));
     CHECK(verify_checkpoint(files, old).damage.empty());
   }
-  CHECK_FALSE(files.exists(checkpoints / "step_0000000200"));
+  CHECK_FALSE(files.exists(own / "step_0000000200"));
   std::filesystem::remove_all(old / "hf");
-  std::filesystem::remove_all(checkpoints / "step_0000000050.partial" / "hf");
+  std::filesystem::remove_all(own / "step_0000000050.partial" / "hf");
   CHECK(save_step(400).empty());
-  CHECK(files.list(checkpoints) == std::vector<std::string>{"LATEST", "step_0000000400"});
+  CHECK(files.list(own) == std::vector<std::string>{"step_0000000400"});
 }
 
 TEST_CASE("LATEST is a hint that nothing depends on") {
   const auto files = empty_run();
   save(*files, saving(100, 0, 3));
   for (const char* text : {"", "step_0000000999\n", "../../etc\n", "\0\xff"}) {
-    write_text_atomically(*files, "run/checkpoints/LATEST", text);
-    CHECK(find(*files).directory == std::filesystem::path("run/checkpoints/step_0000000100"));
+    write_text_atomically(*files, kSection / "LATEST", text);
+    CHECK(find(*files).directory == kSection / "attempt_1/step_0000000100");
   }
-  files->remove_file("run/checkpoints/LATEST");
-  CHECK(find(*files).directory == std::filesystem::path("run/checkpoints/step_0000000100"));
+  files->remove_file(kSection / "LATEST");
+  CHECK(find(*files).directory == kSection / "attempt_1/step_0000000100");
 }
 
 TEST_CASE("pieces that do not cover each tensor exactly once are not committed") {
   const auto files = empty_run();
+  begin_attempt(*files, kSection, 1);
   std::atomic<int> refused = 0;
   run_local_ranks(3, [&](Communicator& world) {
     RankRig rig(world);
     RankState state(small_model(), Cut::rows, world.rank() == 1 ? 0 : world.rank(), 3);  // 0 twice, no 1
     const std::string message = message_of([&] {
       save_checkpoint(*files, rig.exec, world,
-                      {.folder = "run/checkpoints", .entries = state.entries, .state = run_state(1)});
+                      {.folder = kSection, .entries = state.entries, .state = run_state(1)});
     });
     refused +=
         message.find("model.embed_tokens.weight moment1 do not cover it exactly once") != std::string::npos;
   });
   CHECK(refused == 3);
-  CHECK(files->list("run/checkpoints").empty());
+  CHECK(files->list(kSection / "attempt_1").empty());
 }
 
 }  // namespace drover

@@ -1,4 +1,4 @@
-#include "checkpoint/read/contents.h"
+#include "checkpoint/format/contents.h"
 #include "checkpoint/read/inspect.h"
 #include "tests/checkpoint/checkpoint_rig.h"
 #include "tests/support/temporary_folder.h"
@@ -9,8 +9,8 @@ using namespace testing;
 
 namespace {
 
-const std::filesystem::path kFolder = "run/checkpoints", kOld = kFolder / "step_0000000100",
-                            kNew = kFolder / "step_0000000200";
+const std::filesystem::path kFolder = "run/checkpoints", kAttempt = kFolder / "attempt_1",
+                            kOld = kAttempt / "step_0000000100", kNew = kAttempt / "step_0000000200";
 
 std::unique_ptr<RecordingFileSystem> old_and_new(const TestSave& like = {.ranks = 2, .cut = Cut::rows}) {
   auto files = empty_run();
@@ -35,22 +35,24 @@ void rewrite_manifest(RecordingFileSystem& files, const std::filesystem::path& d
   replace(files, directory / kManifestName, manifest_text(manifest));
 }
 void rewrite_table_text(RecordingFileSystem& files, const std::filesystem::path& directory,
-                        const std::function<std::string(const std::string&)>& change) {
+                        const std::string& text) {
   rewrite_manifest(files, directory, [&](Manifest& manifest) {
-    StoredFile& file = manifest.files[0];
-    const std::string text = change(read_text(files, directory / file.table, 1 << 20));
-    replace(files, directory / file.table, text);
-    file.table_bytes = static_cast<std::int64_t>(text.size());
-    file.table_digest = digest_of(text);
+    replace(files, directory / kTableName, text);
+    manifest.table_bytes = std::ssize(text);
+    manifest.table_digest = digest_of(text);
   });
 }
 void rewrite_table(RecordingFileSystem& files, const std::filesystem::path& directory,
-                   const std::function<void(RankTable&)>& change) {
-  rewrite_table_text(files, directory, [&](const std::string& text) {
-    RankTable table = parse_table(text, "test");
-    change(table);
-    return table_text(table);
-  });
+                   const std::function<void(std::vector<StoredFile>&)>& change) {
+  const Contents contents = read_contents(files, directory);
+  std::vector<StoredFile> all;
+  contents.for_each_file([&](int, const StoredFile& file) { all.push_back(file); });
+  change(all);
+  std::vector<StoredTensor> tensors = contents.manifest.tensors;
+  tensors.resize(100);  // a piece may be of one that the manifest lacks
+  std::string text;
+  for (const StoredFile& file : all) text += file_text(file, tensors);
+  rewrite_table_text(files, directory, text);
 }
 
 std::string load_error(FileSystem& files, const std::filesystem::path& directory, const TestLoad& how = {}) {
@@ -92,7 +94,7 @@ TEST_CASE("where every checkpoint is damaged, a run does not start anew") {
 }
 
 TEST_CASE("files that are cut short, grown or missing are found") {
-  for (const char* name : {"manifest.json", "rank_00000.json", "rank_00001.h5"}) {
+  for (const char* name : {"manifest.json", "table.bin", "rank_00001.h5"}) {
     for (const int change : {-1, 1}) {
       CAPTURE(name, change);
       const auto files = old_and_new();
@@ -172,10 +174,10 @@ TEST_CASE("tensors that nobody asks for do not disturb loading") {
 
 TEST_CASE("a table whose pieces overlap or leave a gap is refused even with right digests") {
   const auto files = old_and_new();
-  rewrite_table(*files, kNew, [](RankTable& table) { table.pieces.pop_back(); });
+  rewrite_table(*files, kNew, [](auto& all) { all[0].pieces.pop_back(); });
   CHECK(contains(load_error(*files, kNew),
                  "model.norm.weight moment2 is not whole: of [0:1, 0:5] there are 3"));
-  rewrite_table(*files, kOld, [](RankTable& table) { table.pieces[0].box.offset[0] = 3; });
+  rewrite_table(*files, kOld, [](auto& all) { all[0].pieces[0].box.offset[0] = 3; });
   CHECK(contains(load_error(*files, kOld), "is not whole"));
   CHECK(contains(message_of([&] { hash(*files, kOld); }), "is not whole"));
 }
@@ -187,41 +189,56 @@ TEST_CASE("names, sizes and boxes that cannot be are refused before they are use
     CHECK(find(*files).directory == kOld);
     return load_error(*files, kNew);
   };
-  for (const char* name : {"../step_0000000100/rank_00000.h5", "/etc/passwd", "", ".", "a\nb"})
-    CHECK(contains(error_after([&](Manifest& m) { m.files[0].name = name; }), "\"name\""));
-  CHECK(contains(error_after([](Manifest& m) { m.files[1].table = "../x.json"; }), "\"table\""));
-  CHECK(contains(error_after([](Manifest& m) { m.files[0].bytes = std::int64_t{1} << 60; }), "\"bytes\""));
-  CHECK(contains(error_after([](Manifest& m) { m.files[0].table_bytes = std::int64_t{1} << 40; }),
-                 "\"table_bytes\""));
+  CHECK(contains(error_after([](Manifest& m) { m.table_bytes = std::int64_t{1} << 40; }), "\"bytes\""));
+  CHECK(contains(error_after([](Manifest& m) { m.table_bytes -= 1; }), "table.bin"));
+  CHECK(contains(error_after([](Manifest& m) { m.table_digest.low ^= 1; }), "table.bin is not what was"));
   CHECK(contains(error_after([](Manifest& m) { m.tensors[0].shape = {1 << 30, 1 << 30}; }), "\"shape\""));
+  CHECK(contains(error_after([](Manifest& m) { m.tensors[0].name = "../x"; }), "\"name\""));
   CHECK(contains(error_after([](Manifest& m) { m.state.step = -1; }), "\"step\""));
-  CHECK(contains(error_after([](Manifest& m) { m.files[0].bytes += 1; }), "bytes, the manifest says"));
   CHECK(contains(error_after([](Manifest& m) { m.tensors[1] = m.tensors[0]; }), "\"tensors\""));
 
-  const auto error_of_table = [](const std::function<void(RankTable&)>& change) {
+  const auto error_of_table = [](const std::function<void(std::vector<StoredFile>&)>& change) {
     const auto files = old_and_new();
     rewrite_table(*files, kNew, change);
+    CHECK(find(*files).directory == kOld);
     return load_error(*files, kNew);
   };
-  CHECK(contains(error_of_table([](RankTable& t) { t.pieces[0].box.extent[0] = 38; }), "\"offset\""));
-  CHECK(contains(error_of_table([](RankTable& t) { t.pieces[0].offset = t.bytes - 4; }), "\"byte\""));
-  CHECK(contains(error_of_table([](RankTable& t) { t.pieces[0].offset = -4096; }), "\"byte\""));
-  CHECK(contains(error_of_table([](RankTable& t) { t.extents.pop_back(); }), "\"extents\""));
-  CHECK(contains(error_of_table([](RankTable& t) { t.extents.resize(1000); }), "\"extents\""));
+  CHECK(contains(error_of_table([](auto& all) { all[0].bytes += 1; }), "bytes, the table says"));
+  CHECK(contains(error_of_table([](auto& all) { all[0].bytes = std::int64_t{1} << 60; }), "a file's size"));
+  CHECK(contains(error_of_table([](auto& all) { all[1].rank = all[0].rank; }), "a rank"));
+  CHECK(contains(error_of_table([](auto& all) { all[0].pieces[0].box.extent[0] = 38; }), "a box"));
+  CHECK(contains(error_of_table([](auto& all) {
+                   all[0].pieces[0].box.extent = {1 << 30, 1 << 30};
+                 }),
+                 "a box"));
+  CHECK(contains(error_of_table([](auto& all) { all[0].pieces[0].box.extent[1] = 0; }), "a box"));
+  CHECK(contains(error_of_table([](auto& all) { all[0].pieces[0].tensor = 99; }), "a tensor"));
+  CHECK(contains(error_of_table([](auto& all) { all[0].pieces.back().offset = all[0].bytes - 4; }), "a gap"));
+  CHECK(contains(error_of_table([](auto& all) { all[0].extents.resize(1000); }), "table.bin"));
+  CHECK(contains(error_of_table([](auto& all) { all[1].extents.pop_back(); }), "a digest"));
 }
 
-TEST_CASE("a piece of a tensor that the table does not list is refused") {
+TEST_CASE("a table cut off anywhere, or grown, is refused even with right digests") {
   const auto files = old_and_new();
-  rewrite_table_text(*files, kNew, [](std::string text) {
-    const std::string_view first = "\"tensor\":0";
-    return text.replace(text.find(first), first.size(), "\"tensor\":99");
-  });
-  CHECK(contains(load_error(*files, kNew), "\"tensor\""));
+  const std::string text = read_text(*files, kNew / kTableName, 1 << 20);
+  const auto error_of_text = [&](const std::string& changed) {
+    rewrite_table_text(*files, kNew, changed);
+    return load_error(*files, kNew);
+  };
+  for (std::size_t size = 0; size < text.size(); ++size) {
+    CAPTURE(size, text.size());
+    const std::string error = error_of_text(text.substr(0, size));
+    REQUIRE(
+        (contains(error, "table.bin: ") || contains(error, "is missing") || contains(error, "is not whole")));
+  }
+  for (const char* more : {"\0", "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", "ab"})
+    CHECK(contains(error_of_text(text + std::string(more, 1) + more), "table.bin: "));
+  CHECK(error_of_text(text) == "nothing was thrown");
 }
 
 TEST_CASE("a checkpoint renamed to another step is not taken for it") {
   const auto files = old_and_new();
-  files->rename(kNew, kFolder / "step_0000000300");
+  files->rename(kNew, kAttempt / "step_0000000300");
   const Found found = find(*files);
   CHECK(found.directory == kOld);
   REQUIRE(found.warnings.size() == 1);
@@ -230,16 +247,16 @@ TEST_CASE("a checkpoint renamed to another step is not taken for it") {
 
 TEST_CASE("symbolic links in place of a checkpoint or its files are not followed") {
   PosixFileSystem files;
-  for (const char* name : {"", "manifest.json", "rank_00000.json", "rank_00001.h5"}) {
+  for (const char* name : {"", "manifest.json", "table.bin", "rank_00001.h5"}) {
     CAPTURE(name);
     const TemporaryFolder folder;
-    save(files, {.folder = folder.path(), .ranks = 2, .step = 100});
+    const auto old = save(files, {.folder = folder.path(), .ranks = 2, .step = 100});
     auto target = save(files, {.folder = folder.path(), .ranks = 2, .step = 200});
     if (*name != '\0') target /= name;
     std::filesystem::rename(target, folder.path() / "elsewhere");
     std::filesystem::create_symlink(folder.path() / "elsewhere", target);
     const Found found = find(files, folder.path());
-    CHECK(found.directory == folder.path() / "step_0000000100");
+    CHECK(found.directory == old);
     REQUIRE(found.warnings.size() == 1);
     CHECK(contains(found.warnings[0], "symbolic links are not followed here"));
   }
@@ -248,10 +265,10 @@ TEST_CASE("symbolic links in place of a checkpoint or its files are not followed
 TEST_CASE("a version that is not known yet is named as such") {
   const auto files = old_and_new();
   std::string text = read_text(*files, kNew / kManifestName, 1 << 20);
-  text.replace(text.find("\"version\": 1"), 12, "\"version\": 2");
+  text.replace(text.find("\"version\": 2"), 12, "\"version\": 3");
   text.resize(text.size() - 36);
   replace(*files, kNew / kManifestName, text + hex(digest_of(text)) + "\"\n}\n");
-  CHECK(contains(load_error(*files, kNew), "version 2; this Drover reads up to 1, use a newer one"));
+  CHECK(contains(load_error(*files, kNew), "version 3; this Drover reads up to 2, use a newer one"));
 }
 
 }  // namespace drover

@@ -58,32 +58,33 @@ TEST_CASE("the newest checkpoint is found, on every number of ranks") {
   save(*files, {.step = 20});
   for (const int ranks : {1, 2, 3, 4, 8}) {
     const Found found = find(*files, "run/checkpoints", ranks);
-    CHECK(found.directory == std::filesystem::path("run/checkpoints/step_0000000100"));
+    CHECK(found.directory == std::filesystem::path("run/checkpoints/attempt_1/step_0000000100"));
     CHECK(found.warnings.empty());
   }
 }
 
 TEST_CASE("the weight hash depends on values, step and feeds, not on layout or ranks") {
   const auto files = empty_run();
+  std::int64_t attempt = 1;
   const std::string first = hash(*files, save(*files, {.step = 5, .keep = 0}));
   for (const Cut cut : kCuts) {
     for (const int ranks : {2, 3, 8}) {
-      const auto directory = save(*files, {.ranks = ranks, .cut = cut, .step = 5});
+      const auto directory = save(*files, {.ranks = ranks, .cut = cut, .step = 5, .attempt = ++attempt});
       CHECK(hash(*files, directory) == first);
       CHECK(hash(*files, directory, 3) == first);
     }
   }
-  CHECK(hash(*files, save(*files, {.step = 6})) != first);
-  CHECK(hash(*files, save(*files, {.step = 5, .generation = 1})) != first);
-  CHECK(hash(*files, save(*files, {.step = 5, .fed_ahead = 1})) != first);
+  CHECK(hash(*files, save(*files, {.step = 6, .attempt = ++attempt})) != first);
+  CHECK(hash(*files, save(*files, {.step = 5, .attempt = ++attempt, .generation = 1})) != first);
+  CHECK(hash(*files, save(*files, {.step = 5, .attempt = ++attempt, .fed_ahead = 1})) != first);
 }
 
 TEST_CASE("the last checkpoints are kept, and LATEST names the last") {
   const auto files = empty_run();
   for (const std::int64_t step : {10, 20, 30, 40}) save(*files, {.ranks = 2, .step = step, .keep = 2});
-  CHECK(files->list("run/checkpoints") ==
-        std::vector<std::string>{"LATEST", "step_0000000030", "step_0000000040"});
-  CHECK(read_text(*files, "run/checkpoints/LATEST", 100) == "step_0000000040\n");
+  CHECK(files->list("run/checkpoints/attempt_1") ==
+        std::vector<std::string>{"step_0000000030", "step_0000000040"});
+  CHECK(read_text(*files, "run/checkpoints/LATEST", 100) == "attempt_1/step_0000000040\n");
 }
 
 }  // namespace drover

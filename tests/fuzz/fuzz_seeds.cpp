@@ -81,18 +81,17 @@ void write_stores(const fs::path& folder) {
 }
 
 void write_manifests(const fs::path& folder) {
-  RankTable table{.bytes = 96};
-  table.tensors.push_back({.name = "model.norm.weight", .slot = "weight", .shape = {1, 4}, .dims = 1});
-  table.tensors.push_back({.name = "model.w", .slot = "moment1", .dtype = DType::float64, .shape = {2, 3}});
-  table.pieces.push_back({.tensor = 0, .box = {.offset = {0, 0}, .extent = {1, 4}}, .offset = 0});
-  table.pieces.push_back({.tensor = 1, .box = {.offset = {1, 0}, .extent = {1, 3}}, .offset = 16});
-  table.extents.push_back(digest_of("extent"));
-  Manifest manifest{.state = {.step = 1, .tokens = 640, .rows = 5, .feeds = {{"synthetic", 640}}},
-                    .tensors = table.tensors};
+  Manifest manifest{.state = {.step = 1, .tokens = 640, .rows = 5, .feeds = {{"synthetic", 640}}}};
+  manifest.tensors.push_back({.name = "model.norm.weight", .slot = "weight", .shape = {1, 4}, .dims = 1});
+  manifest.tensors.push_back(
+      {.name = "model.w", .slot = "moment1", .dtype = DType::float64, .shape = {2, 3}});
+  StoredFile file{.rank = 0, .bytes = 96};
+  file.pieces.push_back({.tensor = 0, .box = {.offset = {0, 0}, .extent = {1, 4}}, .offset = 0});
+  file.pieces.push_back({.tensor = 1, .box = {.offset = {1, 0}, .extent = {1, 3}}, .offset = 16});
+  file.extents.push_back(digest_of("extent"));
   manifest.state.config = "train: {steps: 3}\n";
-  manifest.files.push_back({.name = "rank_00000.h5", .bytes = 96, .table = "rank_00000.json"});
   write_bytes(folder / "manifest" / "one_file",
-              manifest_text(manifest) + std::string(1, '\0') + table_text(table));
+              manifest_text(manifest) + std::string(1, '\0') + file_text(file, manifest.tensors));
 }
 
 void write_models(const fs::path& folder) {

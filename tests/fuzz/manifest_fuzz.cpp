@@ -1,6 +1,7 @@
-// What a checkpoint says about itself, before a NUL the manifest and behind it the table of every file that it names:
-// read as it is, then sealed, as one who forges a checkpoint would.
-#include "checkpoint/format/manifest.h"
+// What a checkpoint says about itself, before a NUL the manifest and behind it the table (of format 1: of every file that
+// the manifest names): read as it is, then sealed, as one who forges a checkpoint would.
+#include "checkpoint/format/names.h"
+#include "checkpoint/format/contents.h"
 #include "checkpoint/read/inspect.h"
 #include "tests/fuzz/answer.h"
 #include "tests/support/recording_filesystem.h"
@@ -23,20 +24,31 @@ void write(FileSystem& files, const std::string& name, std::string_view text) {
   files.open(std::filesystem::path(kFolder) / name, OpenMode::create)->write(bytes_of(text), 0);
 }
 
-// As inspect reads it: with the one table for every file, and its digest right.
-void inspect_with(Manifest manifest, std::string_view table) {
+// As inspect reads it: with the digest of the table right. Of format 1, with the one table for every file.
+void inspect_with(std::string manifest, bool is_old, std::string_view table) {
   RecordingFileSystem files;
   files.make_directory(kFolder);
-  if (manifest.files.size() > kMostFiles) manifest.files.resize(kMostFiles);
-  for (StoredFile& file : manifest.files) {
-    file.table_bytes = static_cast<std::int64_t>(table.size());
-    file.table_digest = digest_of(table);
-    if (!files.exists(std::filesystem::path(kFolder) / file.table)) write(files, file.table, table);
+  Manifest read = parse_manifest(manifest, kFolder);
+  if (is_old) {
+    if (read.old_files.size() > kMostFiles) return;
+    for (const OldFile& file : read.old_files) write(files, old_table_name(file.rank), table);
+  } else {
+    read.table_bytes = std::ssize(table);
+    read.table_digest = digest_of(table);
+    manifest = manifest_text(read);
+    write(files, std::string(kTableName), table);
   }
-  if (!files.exists(std::filesystem::path(kFolder) / kManifestName))
-    write(files, std::string(kManifestName), manifest_text(manifest));
+  write(files, std::string(kManifestName), manifest);
   answers(Exit::input, kFolder, [&] { inspect_checkpoint(files, kFolder); });
   verify_checkpoint(files, kFolder);
+}
+
+// A table that is read and written is the same table.
+void check_table(std::string_view table, const std::vector<StoredTensor>& tensors) {
+  std::string once, twice;
+  for_each_file(table, tensors, kFolder, [&](const StoredFile& file) { once += file_text(file, tensors); });
+  for_each_file(once, tensors, kFolder, [&](const StoredFile& file) { twice += file_text(file, tensors); });
+  if (once != twice) report_defect("a table changes when it is written");
 }
 
 }  // namespace
@@ -49,15 +61,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::size_t end = std::min(input.find('\0'), size);
   const std::string_view text = input.substr(0, end), table = input.substr(std::min(end + 1, size));
   answers(Exit::input, kName, [&] { parse_manifest(text, kName); });
-  answers(Exit::input, kName, [&] {
-    RankTable read = parse_table(table, kName);
-    if (table_text(parse_table(table_text(read), kName)) != table_text(read))
-      report_defect("a table changes when it is written");
-  });
+  answers(Exit::input, kName, [&] { parse_old_table(table, 96, kName); });
   Manifest manifest;
-  if (!answers(Exit::input, kName, [&] { manifest = parse_manifest(sealed(text), kName); })) return 0;
+  const std::string whole = sealed(text);
+  if (!answers(Exit::input, kName, [&] { manifest = parse_manifest(whole, kName); })) return 0;
+  answers(Exit::input, kFolder, [&] { check_table(table, manifest.tensors); });
   if (manifest_text(parse_manifest(manifest_text(manifest), kName)) != manifest_text(manifest))
     report_defect("a manifest changes when it is written");
-  inspect_with(std::move(manifest), table);
+  inspect_with(whole, manifest.format == 1, table);
   return 0;
 }

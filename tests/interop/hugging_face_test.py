@@ -127,7 +127,7 @@ class HuggingFace(unittest.TestCase):
         folder = run.with_name(run.name + "_hf")
         drover("checkpoint", "export", run, "--out", folder, "--max-shard-size", "100KB")
         self.assertTrue((folder / "model.safetensors.index.json").exists())
-        return yaml, run / "checkpoints" / "step_0000000040", folder
+        return yaml, run / "checkpoints" / "attempt_1" / "step_0000000040", folder
 
     def test_an_exported_model_has_our_logits_and_our_greedy_text_in_versions_5_and_4(self):
         self.assertTrue(transformers.__version__.startswith("5."), transformers.__version__)
@@ -229,7 +229,7 @@ class HuggingFace(unittest.TestCase):
         self.assertAlmostEqual(losses[0] / expected, 1, delta=1e-5)
         self.assertEqual(len(losses), 4)
         self.assertLess(losses[-1], losses[0])
-        self.check_logits(self.logits(yaml, run / "checkpoints" / "step_0000000000", rows[0]), theirs)
+        self.check_logits(self.logits(yaml, run / "checkpoints" / "attempt_0" / "step_0000000000", rows[0]), theirs)
 
     def test_another_model_than_the_imported_one_does_not_train(self):
         folder = self.made_by_transformers("bound")

@@ -4,9 +4,11 @@ import os
 import pathlib
 import subprocess
 import sys
+import tarfile
 import tempfile
 
-SCRIPT = pathlib.Path(os.environ["DROVER_SOURCE_DIR"]) / "scripts" / "weight_hash.py"
+SOURCE = pathlib.Path(os.environ["DROVER_SOURCE_DIR"])
+SCRIPT = SOURCE / "scripts" / "weight_hash.py"
 TOOL = pathlib.Path(os.environ["DROVER_TOOLS"]) / "checkpoint_tool"
 DROVER = os.environ["DROVER_BIN"]
 
@@ -54,7 +56,15 @@ def check_damage(folder):
     assert code == 0 and "step_0000000015" in out and "step_0000001000 is not used" in err, (code, out, err)
 
 
+def check_format_1(folder):
+    with tarfile.open(SOURCE / "tests" / "launch" / "format_1.tar.gz") as archive:
+        archive.extractall(folder)
+    directory = folder / "run" / "checkpoints" / "step_0000000002"
+    assert output(DROVER, "checkpoint", "hash", directory)[0] == output(sys.executable, SCRIPT, directory)[0]
+
+
 with tempfile.TemporaryDirectory() as run_directory:
+    check_format_1(pathlib.Path(run_directory) / "old")
     checkpoints = pathlib.Path(run_directory) / "checkpoints"
     check_equal_hashes(checkpoints)
     check_damage(checkpoints)

@@ -63,7 +63,7 @@ class Memory(unittest.TestCase):
             size = write_model(at / "hf")
             self.assertGreater(size, 1.5e6 * PEAK_MEGABYTES)
             self.assertLess(peak_megabytes("import", at / "hf", "--out", at / "run"), PEAK_MEGABYTES)
-            shard = at / "run" / "checkpoints" / "step_0000000000" / "rank_00000.h5"
+            shard = at / "run" / "checkpoints" / "attempt_0" / "step_0000000000" / "rank_00000.h5"
             self.assertLess(shard.stat().st_blocks * 512, 1.01 * size, "moments are holes")
             self.assertGreater(shard.stat().st_size, 3 * size)
             peak = peak_megabytes("export", at / "run", "--out", at / "out", "--max-shard-size", SHARD)

@@ -125,7 +125,7 @@ class RunEndTest(TrainingTest):
         whole = self.reference(**settings).result()["weight_hash"]
         run = self.run_in("killed", **settings)
         process = subprocess.Popen(run.command(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        while process.poll() is None and not list(run.folder.glob("checkpoints/step_*5")):
+        while process.poll() is None and not list(run.folder.glob("checkpoints/attempt_1/step_*5")):
             time.sleep(0.005)
         process.kill()
         process.wait()

@@ -97,11 +97,21 @@ class TrainTest(TrainingTest):
     def test_resuming_from_a_step_that_is_not_there_moves_nothing(self):
         run = self.run_in("typo", **{"checkpoint.every": 2})
         run.train()
-        before = sorted(path.name for path in (run.folder / "checkpoints").iterdir())
+        steps = [name.split("/")[1] for name in run.steps_saved()]
         self.assertIn("--resume-from 3", run.train("--resume-from", "3", code=3))
-        self.assertEqual(sorted(path.name for path in (run.folder / "checkpoints").iterdir()), before)
+        self.assertEqual(run.steps_saved(), [f"attempt_1.closed/{step}" for step in steps])
+        self.assertFalse((run.folder / "set_aside").exists())
         run.train("--resume-from", "step_0000000004")
-        self.assertTrue(any(run.folder.glob("set_aside/*/step_*8")))
+        self.assertTrue(any(run.folder.glob("set_aside/*/attempt_1/step_*8")))
+
+    def test_attempts_commit_into_folders_of_their_own_and_close_those_before(self):
+        run = self.run_in("attempts", **{"checkpoint.every": 2})
+        run.train()
+        self.assertEqual((run.folder / "checkpoints/LATEST").read_text(), "attempt_1/step_0000000008\n")
+        run.train("--resume-from", "4")
+        self.assertEqual(run.steps_saved(), ["attempt_1.closed/step_0000000004", "attempt_2/step_0000000006",
+                                             "attempt_2/step_0000000008"])
+        self.assertEqual((run.folder / "checkpoints/LATEST").read_text(), "attempt_2/step_0000000008\n")
 
     def test_a_first_start_that_failed_does_not_bind_the_next_one(self):
         run = self.run_in("failed")

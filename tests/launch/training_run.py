@@ -49,6 +49,10 @@ class Run:
     def result(self):
         return json.loads((self.folder / "result.json").read_text())
 
+    def steps_saved(self):
+        checkpoints = self.folder / "checkpoints"
+        return sorted(str(path.relative_to(checkpoints)) for path in checkpoints.glob("attempt_*/step_*"))
+
     def steps(self):
         lines = (self.folder / "metrics.jsonl").read_text().splitlines()
         return [entry for entry in map(json.loads, lines) if "loss" in entry]

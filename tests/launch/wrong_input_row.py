@@ -22,7 +22,7 @@ optimizer: {lr: 1.0e-3, warmup_steps: 1}
 checkpoint: {every: 2}
 """
 # What a start leaves in its run directory when it fails only after it has claimed it: who tried, and no state.
-STARTED = r"runs(/fresh)?(/(lock|run\.json|metrics\.jsonl|logs(/attempt_\d+(/rank_\d+\.log)?)?|checkpoints))?"
+STARTED = r"runs(/fresh)?(/(lock|run\.json|metrics\.jsonl|logs(/attempt_\d+(/rank_\d+\.log)?)?|checkpoints(/attempt_\d+(\.json)?)?))?"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -251,7 +251,8 @@ def make_good_folder(here):
 
 NESTED = b"[" * 1_000_000 + b"]" * 1_000_000
 CHECKPOINTS = "runs/run/checkpoints"
-STEP_2, STEP_4 = f"{CHECKPOINTS}/step_0000000002", f"{CHECKPOINTS}/step_0000000004"
+STEP_2, STEP_4 = f"{CHECKPOINTS}/attempt_1/step_0000000002", f"{CHECKPOINTS}/attempt_1/step_0000000004"
 FRESH = "train run.yaml --set run.dir=runs/fresh"
-# A resumed run that fails leaves its attempt.
-RESUMED = r"runs/run/(lock|run\.json|logs/attempt_2(/rank_\d+\.log)?)"
+# A resumed run that fails leaves its attempt, which has closed the one before.
+RESUMED = (r"runs/run/(lock|run\.json|logs/attempt_2(/rank_\d+\.log)?"
+           r"|checkpoints/LATEST|checkpoints/attempt_(2|2\.json|1(\.closed)?(/step_\d+(/.*)?)?))")

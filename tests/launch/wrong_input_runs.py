@@ -9,7 +9,7 @@ from wrong_input_row import (
 
 DAMAGED_ALL = both(flip_middle(f"{STEP_2}/rank_00000.h5"), cut(f"{STEP_4}/rank_00000.h5", 0.5))
 # A run that fails after it has trained says why in its result.json.
-FULL = r"small/run(/(lock|run\.json|config\.yaml|metrics\.jsonl|result\.json|logs(/.*)?|checkpoints))?"
+FULL = r"small/run(/(lock|run\.json|config\.yaml|metrics\.jsonl|result\.json|logs(/.*)?|checkpoints(/attempt_\d+(\.json)?)?))?"
 EVAL_4 = f"eval run.yaml --checkpoint {STEP_4}"
 
 RUNS = [
@@ -70,9 +70,14 @@ RUNS = [
     Row("an empty manifest", EVAL_4, 3, (f"{STEP_4}/manifest.json: does not match its own digest",),
         file(f"{STEP_4}/manifest.json", "")),
     Row("a manifest that names a file outside", EVAL_4, 3, (f'{STEP_4}/manifest.json: "name"',),
-        lambda here: reseal(here / STEP_4 / "manifest.json", b'"name":"rank_00000.h5"', b'"name":"../../x.h5"')),
-    Row("a table that is damaged", EVAL_4, 3, (f"{STEP_4}/rank_00000.json is not what was written",),
-        flip_middle(f"{STEP_4}/rank_00000.json")),
+        lambda here: reseal(here / STEP_4 / "manifest.json", b'"name":"model.norm.weight"', b'"name":"../../x"')),
+    Row("a table that is damaged", EVAL_4, 3, (f"{STEP_4}/table.bin is not what was written",),
+        flip_middle(f"{STEP_4}/table.bin")),
+    Row("a step that the run has not saved", "eval run.yaml --checkpoint runs/run:3", 3,
+        ("runs/run/checkpoints has no checkpoint of step 3; it has 4, 2",)),
+    Row("a record of accepted checkpoints that is damaged", "train run.yaml", 3,
+        ("runs/run/checkpoints/attempt_1.json says which checkpoints", "is damaged"),
+        file("runs/run/checkpoints/attempt_1.json", "{"), changes=RESUMED),
     Row("verify of a damaged checkpoint", f"checkpoint verify {STEP_4}", 3, ("1 checkpoint is damaged", "restore"),
         flip_middle(f"{STEP_4}/rank_00000.h5")),
     Row("inspect of a folder without checkpoints", "checkpoint inspect texts", 3,

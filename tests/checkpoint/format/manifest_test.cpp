@@ -7,28 +7,58 @@
 namespace drover {
 using namespace testing;
 
-TEST_CASE("a manifest of 131,072 ranks is read as it was written, within its limit of size") {
-  constexpr std::int64_t kRanks = 131'072;
-  Manifest manifest{.state = run_state(1'000'000), .ranks = kRanks};
+TEST_CASE("a manifest is read as it was written") {
+  Manifest manifest{.state = run_state(1'000'000), .ranks = 131'072};
   for (const char* slot : kSlots)
     manifest.tensors.push_back({.name = "w", .slot = slot, .shape = {16384, 53248}});
   std::sort(manifest.tensors.begin(), manifest.tensors.end(), before);
-  for (std::int64_t rank = 0; rank < kRanks; ++rank) {
-    manifest.files.push_back({.name = shard_name(rank),
-                              .bytes = 37'000'000 + rank,
-                              .table = table_name(rank),
-                              .table_bytes = 40'000,
-                              .table_digest = digest_of(cat(rank))});
-  }
-  const std::string text = manifest_text(manifest);
-  CHECK(static_cast<std::int64_t>(text.size()) < kMaxManifestBytes / 2);
-  const Manifest read = parse_manifest(text, "test");
+  manifest.table_bytes = 123'456'789;
+  manifest.table_digest = digest_of("table");
+  const Manifest read = parse_manifest(manifest_text(manifest), "test");
   CHECK(read.tensors == manifest.tensors);
-  CHECK(read.ranks == kRanks);
-  REQUIRE(read.files.size() == manifest.files.size());
-  CHECK(read.files.back().name == "rank_131071.h5");
-  CHECK(read.files.back().bytes == manifest.files.back().bytes);
-  CHECK(read.files.back().table_digest == manifest.files.back().table_digest);
+  CHECK(read.ranks == manifest.ranks);
+  CHECK(read.table_bytes == manifest.table_bytes);
+  CHECK(read.table_digest == manifest.table_digest);
+  CHECK(read.format == 2);
+  CHECK(read.state.attempt == manifest.state.attempt);
+}
+
+namespace {
+
+// Of format 1, with one file; the digest is right.
+std::string old_manifest(const std::string& file) {
+  std::string text = manifest_text({.state = run_state(3)});
+  text.replace(text.find("\"version\": 2"), 12, "\"version\": 1");
+  const std::size_t table = text.find(" \"table\": "), end = text.find(",\n", table);
+  text.replace(table, end - table, " \"files\": [" + file + "]");
+  text.resize(text.size() - 36);
+  return text + hex(digest_of(text)) + "\"\n}\n";
+}
+
+std::string old_file(const std::string& name, const std::string& table, const std::string& bytes = "4096") {
+  return "{\"name\":\"" + name + "\",\"bytes\":" + bytes + ",\"table\":\"" + table +
+         "\",\"table_bytes\":500,\"table_digest\":\"0123456789abcdef0123456789abcdef\"}";
+}
+
+}  // namespace
+
+TEST_CASE("a manifest of format 1 names a file and a table for every rank, and no others") {
+  const Manifest read = parse_manifest(old_manifest(old_file("rank_00007.h5", "rank_00007.json")), "test");
+  CHECK(read.format == 1);
+  REQUIRE(read.old_files.size() == 1);
+  CHECK(read.old_files[0].rank == 7);
+  CHECK(read.old_files[0].table_bytes == 500);
+  const auto error_of = [](const std::string& file) {
+    return message_of([&] { parse_manifest(old_manifest(file), "test"); });
+  };
+  for (const char* name : {"../rank_00007.h5", "/etc/passwd", "", ".", "rank_7.h5", "rank_00007.h5x"})
+    CHECK(error_of(old_file(name, "rank_00007.json")).find("\"name\"") != std::string::npos);
+  for (const char* table : {"../rank_00007.json", "rank_00008.json", ""})
+    CHECK(error_of(old_file("rank_00007.h5", table)).find("\"table\"") != std::string::npos);
+  CHECK(error_of(old_file("rank_00007.h5", "rank_00007.json", "1152921504606846976")).find("\"bytes\"") !=
+        std::string::npos);
+  const std::string twice = old_file("rank_00007.h5", "rank_00007.json");
+  CHECK(error_of(twice + "," + twice).find("\"files\"") != std::string::npos);
 }
 
 TEST_CASE("a manifest of a version that wrote less of its state is read") {

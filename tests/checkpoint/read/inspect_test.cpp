@@ -29,6 +29,7 @@ TEST_CASE("tensors of unlike slots show theirs") {
     RankRig rig(world);
     RankState state(small_model(), Cut::first, 0, 1);
     state.entries.pop_back();
+    begin_attempt(*files, "run/checkpoints", 1);
     const auto directory =
         save_checkpoint(*files, rig.exec, world,
                         {.folder = "run/checkpoints", .entries = state.entries, .state = run_state(1)});
@@ -37,16 +38,6 @@ TEST_CASE("tensors of unlike slots show theirs") {
     CHECK(text.find("model.embed_tokens.weight: moment1 float32, moment2 float32, weight float32\n") !=
           std::string::npos);
   });
-}
-
-TEST_CASE("a checkpoint, a folder of them and a run directory are told apart") {
-  const auto files = empty_run();
-  const auto directory = save(*files, {});
-  CHECK(checkpoint_folder(*files, directory) == std::nullopt);
-  CHECK(checkpoint_folder(*files, "run/checkpoints") == std::filesystem::path("run/checkpoints"));
-  CHECK(checkpoint_folder(*files, "run") == std::filesystem::path("run/checkpoints"));
-  files->make_directory("other");
-  CHECK(message_of([&] { checkpoint_folder(*files, "other"); }).starts_with("other holds no checkpoint"));
 }
 
 }  // namespace drover

@@ -39,9 +39,11 @@ StateEntry entry(const Box& box) {
   return {.name = "w", .slot = "weight", .dtype = DType::uint8, .shape = {kRows, kColumns}, .box = box};
 }
 
-RankTable table_of(const std::vector<Box>& pieces) {
-  RankTable table{
-      .tensors = {{.name = "w", .slot = "weight", .dtype = DType::uint8, .shape = {kRows, kColumns}}}};
+const std::vector<StoredTensor> kTensors{
+    {.name = "w", .slot = "weight", .dtype = DType::uint8, .shape = {kRows, kColumns}}};
+
+StoredFile table_of(const std::vector<Box>& pieces) {
+  StoredFile table;
   for (const Box& box : pieces) {
     table.pieces.push_back({.tensor = 0, .box = box, .offset = table.bytes});
     table.bytes += box.numel();
@@ -58,7 +60,7 @@ TEST_CASE("the planned ranges bring every wanted element from its place, for ran
     std::vector<Box> stored, wanted;
     cut(whole, trial % 5, dice, stored);
     cut(whole, (trial / 5) % 5, dice, wanted);
-    const RankTable table = table_of(stored);
+    const StoredFile table = table_of(stored);
     std::vector<std::int64_t> file;  // each byte's index in the tensor
     for (const Box& box : stored) {
       for (std::int64_t i = 0; i < box.numel(); ++i)
@@ -67,8 +69,8 @@ TEST_CASE("the planned ranges bring every wanted element from its place, for ran
     std::vector<StateEntry> entries;
     for (const Box& box : wanted) entries.push_back(entry(box));
 
-    ReadPlan plan(entries);
-    REQUIRE(plan.add(0, table, "test"));
+    ReadPlan plan(entries, kTensors, "test");
+    REQUIRE(plan.add(0, table));
     plan.check_complete("test");
     std::vector<std::vector<std::int64_t>> got(wanted.size());
     for (std::size_t i = 0; i < wanted.size(); ++i)
@@ -107,9 +109,9 @@ TEST_CASE("whole rows on both sides are read in one range") {
 
 TEST_CASE("a plan keeps nothing of files that it needs nothing from") {
   const std::vector<StateEntry> entries{entry({.offset = {0, 0}, .extent = {2, kColumns}})};
-  ReadPlan plan(entries);
-  CHECK_FALSE(plan.add(0, table_of({{.offset = {2, 0}, .extent = {5, kColumns}}}), "test"));
-  CHECK(plan.add(1, table_of({{.offset = {0, 0}, .extent = {2, kColumns}}}), "test"));
+  ReadPlan plan(entries, kTensors, "test");
+  CHECK_FALSE(plan.add(0, table_of({{.offset = {2, 0}, .extent = {5, kColumns}}})));
+  CHECK(plan.add(1, table_of({{.offset = {0, 0}, .extent = {2, kColumns}}})));
   CHECK(plan.reads().size() == 1);
   CHECK(plan.reads()[0].file == 1);
 }

@@ -1,9 +1,9 @@
 #include <cmath>
 #include <cstring>
 
+#include "checkpoint/format/names.h"
 #include "checkpoint/read/inspect.h"
 #include "checkpoint/safetensors/folder.h"
-#include "checkpoint/write/directory.h"
 #include "launch/config/run_config.h"
 #include "launch/hugging_face/export_checkpoint.h"
 #include "launch/hugging_face/import_checkpoint.h"
@@ -69,8 +69,9 @@ class ModelFolder {
   }
   std::string export_run(WeightFormat format = WeightFormat::float32) {
     OneRank rank;
-    return export_hugging_face(
-        rank, {.checkpoint = run() / "checkpoints" / step_name(0), .out = exported(), .format = format});
+    return export_hugging_face(rank, {.checkpoint = run() / "checkpoints" / "attempt_0" / step_name(0),
+                                      .out = exported(),
+                                      .format = format});
   }
   template <class Body>
   std::string refusal(Body body) {
@@ -144,7 +145,7 @@ TEST_CASE("what was imported is a checkpoint of step 0 that verifies, with momen
   ModelFolder model("F32");
   model.write_weights();
   model.import();
-  const auto directory = model.run() / "checkpoints" / step_name(0);
+  const auto directory = model.run() / "checkpoints" / "attempt_0" / step_name(0);
   CHECK(verify_checkpoint(model.files, directory).damage.empty());
   const std::string shown = inspect_checkpoint(model.files, directory);
   CHECK(shown.find("moment1 float32, moment2 float32, weight float32") != std::string::npos);
@@ -194,7 +195,7 @@ TEST_CASE("an export of a damaged checkpoint names the damage and leaves nothing
   ModelFolder model("F32");
   model.write_weights();
   model.import();
-  const auto shard = model.run() / "checkpoints" / step_name(0) / "rank_00000.h5";
+  const auto shard = model.run() / "checkpoints" / "attempt_0" / step_name(0) / "rank_00000.h5";
   const auto file = model.files.open(shard, OpenMode::update);
   std::byte byte{};
   file->read({&byte, 1}, file->size() / 2);

@@ -114,17 +114,40 @@ TEST_CASE("a result is of a complete run when it says so of the very step") {
   CHECK(run.was_done_at(8));
 }
 
+TEST_CASE("an attempt takes a number that neither run.json nor a folder knows, and closes the one before") {
+  const TemporaryFolder folder;
+  PosixFileSystem files;
+  RunDirectory run(files, folder.path());
+  run.make();
+  write_text_atomically(files, run.path() / "run.json",
+                        "{\"attempts\": [{\"attempt\": 4}]}");  // of an older version
+  CHECK(run.begin_attempt({}) == 5);
+  files.make_directory(run.checkpoints() / "attempt_5" / "step_0000000010");
+  files.remove_file(run.path() / "run.json");
+  CHECK(run.begin_attempt({}) == 6);
+  CHECK(files.list(run.checkpoints()) == std::vector<std::string>{"LATEST", "attempt_5.closed",
+                                                                  "attempt_5.json", "attempt_6",
+                                                                  "attempt_6.json"});
+}
+
 TEST_CASE("newer checkpoints are set aside, not deleted, and nothing else moves") {
   const TemporaryFolder folder;
   PosixFileSystem files;
   RunDirectory run(files, folder.path());
   run.make();
+  files.make_directory(run.checkpoints() / "attempt_3.closed");
   for (const char* name : {"step_0000000010", "step_0000000020", "step_0000000030", "step_x", "other"})
     files.make_directory(run.checkpoints() / name);
-  CHECK(run.set_newer_checkpoints_aside(10, 4) == 2);
-  CHECK(files.list(run.checkpoints()) == std::vector<std::string>{"other", "step_0000000010", "step_x"});
+  for (const char* name : {"step_0000000005", "step_0000000020"})
+    files.make_directory(run.checkpoints() / "attempt_3.closed" / name);
+  CHECK(run.set_newer_checkpoints_aside(10, 4) == 3);
+  CHECK(files.list(run.checkpoints()) ==
+        std::vector<std::string>{"attempt_3.closed", "other", "step_0000000010", "step_x"});
+  CHECK(files.list(run.checkpoints() / "attempt_3.closed") == std::vector<std::string>{"step_0000000005"});
   CHECK(files.list(run.path() / "set_aside" / "attempt_4") ==
-        std::vector<std::string>{"step_0000000020", "step_0000000030"});
+        std::vector<std::string>{"attempt_3", "step_0000000020", "step_0000000030"});
+  CHECK(files.list(run.path() / "set_aside" / "attempt_4" / "attempt_3") ==
+        std::vector<std::string>{"step_0000000020"});
 }
 
 TEST_CASE("a line that a crash cut off is closed before the next one") {
