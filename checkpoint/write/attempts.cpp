@@ -128,8 +128,16 @@ std::int64_t claim_attempt(FileSystem& files, const std::filesystem::path& check
   }
 }
 
+Error closed_attempt(const std::filesystem::path& checkpoints, std::int64_t attempt) {
+  return input_error((checkpoints / attempt_name(attempt)).string(),
+                     " is not this process's any more: a later attempt of the run has closed it and goes on "
+                     "without this one, which saves nothing and ends");
+}
+
 std::filesystem::path open_attempt(FileSystem& files, const std::filesystem::path& checkpoints,
                                    std::int64_t attempt) {
+  if (const auto newest = newest_record(files, checkpoints); newest && newest->attempt > attempt)
+    throw closed_attempt(checkpoints, attempt);
   const auto own = checkpoints / attempt_name(attempt);
   files.make_directory(own);
   for (const AttemptName& earlier : attempt_names(files, checkpoints, AttemptEntry::open)) {

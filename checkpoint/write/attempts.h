@@ -13,7 +13,7 @@
 // looks. That a number is claimed decides nothing: until the record is written, the attempt before is the one that
 // counts, and what it still commits is accepted by the attempt that closes it.
 //
-// Nothing here asks who is alive. One process of an attempt (rank 0) makes these calls.
+// Nothing here asks who is alive. One process of an attempt, its rank 0, claims and opens; anybody may read.
 #pragma once
 
 #include <cstdint>
@@ -31,9 +31,13 @@ inline constexpr std::int64_t kNoAttempt = -1;
 std::int64_t claim_attempt(FileSystem& files, const std::filesystem::path& checkpoints,
                            std::int64_t above = kNoAttempt);
 // Steps 2 and 3 for a claimed number. Returns the folder to commit into. A folder of an earlier attempt that is empty is
-// removed instead. LATEST then names the newest accepted checkpoint by its new path.
+// removed instead. LATEST then names the newest accepted checkpoint by its new path. Error{input} where a later attempt
+// has opened already.
 std::filesystem::path open_attempt(FileSystem& files, const std::filesystem::path& checkpoints,
                                    std::int64_t attempt);
+
+// What a process is told whose attempt a later one has closed.
+Error closed_attempt(const std::filesystem::path& checkpoints, std::int64_t attempt);
 
 struct AcceptedCheckpoint {
   std::int64_t step = 0;

@@ -10,11 +10,7 @@
 namespace drover {
 namespace {
 
-Error closed(const CommitPlace& place) {
-  return input_error(place.folder().string(),
-                     " is not this process's any more: a later attempt of the run has closed it and goes on "
-                     "without this one, which saves nothing and ends");
-}
+Error closed(const CommitPlace& place) { return closed_attempt(place.checkpoints, place.attempt); }
 
 void remove_entry(FileSystem& files, const std::filesystem::path& path) {
   if (files.kind(path) == FileKind::directory) {

@@ -107,10 +107,14 @@ TEST_CASE(
   save(*files, {.step = 100});
   CHECK(claim_attempt(*files, kSection) == 2);
   save(*files, {.step = 120, .attempt = 3});
-  open_attempt(*files, kSection, 2);
+  CHECK(message_of([&] {
+          open_attempt(*files, kSection, 2);
+        }).find("a later attempt of the run has closed it") != std::string::npos);
+  files->make_directory(kSection / "attempt_2");  // had it looked a moment before
   CHECK(message_of([&] {
           save(*files, {.step = 200, .attempt = 2, .keep = 1});
         }).find("a later attempt of the run has closed it") != std::string::npos);
+  CHECK(files->exists(kSection / "attempt_2/step_0000000200"));
   const Paths counted{"attempt_3/step_0000000120", "attempt_1.closed/step_0000000100"};
   CHECK(accepted_paths(*files) == counted);
   save(*files, {.step = 130, .attempt = 4});
