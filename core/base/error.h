@@ -19,6 +19,7 @@ enum class Exit : int {
   usage = 2,        // command line or configuration
   input = 3,        // data, tokenizer or checkpoint
   internal = 70,    // our mistake
+  lost = 74,        // a rank was lost, stopped or unreachable: start again
   run_again = 75,   // saved and stopped early
   bad_device = 76,  // this GPU or host should not be used again
   diverged = 77,    // loss or gradient not finite, beyond the policy

@@ -35,6 +35,9 @@ class Lister final : public Fields {
   void add(const char* key, Interval& value, const FieldInfo& info) override {
     note(key, format_value(value), FieldKind::interval, info);
   }
+  void add(const char* key, Seconds& value, const FieldInfo& info) override {
+    note(key, format_value(value), FieldKind::duration, info);
+  }
 
   void section(const char* key, const FieldInfo& info, FunctionRef<void(Fields&)> describe) override {
     if (absent_ == Absent::expand) note(key, "", FieldKind::section, info);

@@ -16,6 +16,7 @@ enum class FieldKind : std::uint8_t {
   optional_integer,
   pair,
   interval,
+  duration,
   section,
   optional_section,
   list,

@@ -17,6 +17,7 @@
 #pragma once
 
 #include <array>
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -43,7 +44,7 @@ struct FieldInfo {
   OnResume on_resume = OnResume::fixed;
   Unit unit = Unit::none;
   bool required = false;
-  std::optional<double> at_least, at_most;  // of a number
+  std::optional<double> at_least, at_most;  // of a number; of a duration in seconds
   const char* choices = "";                 // of a string: the words it can be, separated by spaces
   const char* former = "";     // name of the key in configurations of older runs, which still read
   const char* elsewhere = "";  // other names users know for the key, separated by spaces:
@@ -58,6 +59,9 @@ struct Interval {
   bool operator==(const Interval&) const = default;
 };
 
+// How long; with a unit: 30s, 10min.
+using Seconds = std::chrono::duration<double>;
+
 // What a visitor of fields can be told. Keys are the last part of a path; sections nest.
 class Fields {
  public:
@@ -70,6 +74,7 @@ class Fields {
   virtual void add(const char* key, std::optional<std::int64_t>& value, const FieldInfo& info) = 0;
   virtual void add(const char* key, std::array<double, 2>& value, const FieldInfo& info) = 0;
   virtual void add(const char* key, Interval& value, const FieldInfo& info) = 0;  // 500, or 10min
+  virtual void add(const char* key, Seconds& value, const FieldInfo& info) = 0;   // 10min
   // A nested mapping: `describe` adds its fields.
   virtual void section(const char* key, const FieldInfo& info, FunctionRef<void(Fields&)> describe) = 0;
   // A mapping that may be absent. `present` says whether it is, and is told when reading. `describe` is

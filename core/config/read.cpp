@@ -34,6 +34,7 @@ const char* expectation(const std::array<double, 2>&, Unit) { return "a list of 
 const char* expectation(const Interval&, Unit) {
   return "a number of steps above 0, or a duration such as 30s, 10min or 2h";
 }
+const char* expectation(const Seconds&, Unit) { return "a duration such as 30s, 10min or 2h"; }
 
 // Whether the node is such a value, which it then becomes.
 bool convert(const ConfigNode& node, Unit unit, std::int64_t& value) {
@@ -69,6 +70,12 @@ bool convert(const ConfigNode& node, Unit unit, std::array<double, 2>& value) {
          convert(node.children[0], unit, value[0]) && convert(node.children[1], unit, value[1]);
 }
 
+bool convert(const ConfigNode& node, Unit, Seconds& value) {
+  const auto parsed = is_unquoted(node) ? parse_duration(node.text) : std::nullopt;
+  if (parsed) value = *parsed;
+  return parsed.has_value();
+}
+
 bool convert(const ConfigNode& node, Unit, Interval& value) {
   const auto parsed = is_unquoted(node) ? parse_interval(node.text) : std::nullopt;
   if (parsed) value = *parsed;
@@ -92,6 +99,7 @@ class Reader final : public Fields {
     read(key, value, info);
   }
   void add(const char* key, Interval& value, const FieldInfo& info) override { read(key, value, info); }
+  void add(const char* key, Seconds& value, const FieldInfo& info) override { read(key, value, info); }
 
   void section(const char* key, const FieldInfo& info, FunctionRef<void(Fields&)> describe) override {
     const ConfigNode* child = take(key, info);
@@ -201,6 +209,12 @@ class Reader final : public Fields {
     if (!low && !high) return;
     throw usage_error(node.place.str(), ": ", join_path(path_, key), " is ", node.text, "; it must be at ",
                       low ? "least " : "most ", format_bound(low ? *info.at_least : *info.at_most));
+  }
+  void check(const ConfigNode& node, const char* key, const Seconds& value, const FieldInfo& info) const {
+    const bool low = info.at_least && value.count() < *info.at_least;
+    if (!low && !(info.at_most && value.count() > *info.at_most)) return;
+    throw usage_error(node.place.str(), ": ", join_path(path_, key), " is ", node.text, "; it must be at ",
+                      low ? "least " : "most ", format_value(Seconds(low ? *info.at_least : *info.at_most)));
   }
   void check(const ConfigNode& node, const char* key, std::int64_t value, const FieldInfo& info) const {
     check(node, key, static_cast<double>(value), info);

@@ -17,7 +17,7 @@ struct Suffix {
 constexpr std::array kTokenSuffixes{Suffix{"K", 1e3}, Suffix{"M", 1e6}, Suffix{"B", 1e9}, Suffix{"T", 1e12}};
 constexpr std::array kByteSuffixes{Suffix{"KiB", 0x1p10}, Suffix{"MiB", 0x1p20}, Suffix{"GiB", 0x1p30},
                                    Suffix{"TiB", 0x1p40}};
-// The largest first: an interval is written in the largest unit it is a whole number of.
+// The largest first: a duration is written in the largest unit it is a whole number of.
 constexpr std::array kTimeSuffixes{Suffix{"d", 86400}, Suffix{"h", 3600}, Suffix{"min", 60}, Suffix{"s", 1}};
 
 // The factor of the suffix the text ends in, which is taken off; 1 if there is none.
@@ -108,15 +108,20 @@ std::optional<double> parse_real(std::string_view text) {
   return value && std::isfinite(*value) ? value : std::nullopt;
 }
 
-std::optional<Interval> parse_interval(std::string_view text) {
-  if (const auto steps = parse_whole<std::int64_t>(text))
-    return *steps > 0 ? std::optional(Interval{.steps = *steps}) : std::nullopt;
+std::optional<Seconds> parse_duration(std::string_view text) {
   const std::size_t length = text.size();
   const double factor = take_suffix(text, kTimeSuffixes);
   const auto number = parse_real(text);
   if (text.size() == length || !number || !(*number > 0) || !std::isfinite(*number * factor))
     return std::nullopt;
-  return Interval{.seconds = *number * factor};
+  return Seconds(*number * factor);
+}
+
+std::optional<Interval> parse_interval(std::string_view text) {
+  if (const auto steps = parse_whole<std::int64_t>(text))
+    return *steps > 0 ? std::optional(Interval{.steps = *steps}) : std::nullopt;
+  const auto duration = parse_duration(text);
+  return duration ? std::optional(Interval{.seconds = duration->count()}) : std::nullopt;
 }
 
 std::string format_value(std::int64_t value) { return std::to_string(value); }
@@ -145,13 +150,16 @@ std::string format_value(const std::array<double, 2>& value) {
 }
 
 std::string format_value(const Interval& value) {
-  if (value.seconds == 0) return format_value(value.steps);
+  return value.seconds == 0 ? format_value(value.steps) : format_value(Seconds(value.seconds));
+}
+
+std::string format_value(const Seconds& value) {
   for (const Suffix& suffix : kTimeSuffixes) {
-    const double count = value.seconds / suffix.factor;
-    if (std::round(count) == count && count < 1e15 && count * suffix.factor == value.seconds)
+    const double count = value.count() / suffix.factor;
+    if (std::round(count) == count && count < 1e15 && count * suffix.factor == value.count())
       return format_value(static_cast<std::int64_t>(count)) + std::string(suffix.name);
   }
-  return format_value(value.seconds) + "s";
+  return format_value(value.count()) + "s";
 }
 
 std::string format_bound(double value) {

@@ -75,6 +75,8 @@ std::string value_column(const CatalogueEntry& entry) {
       return "[number, number]";
     case FieldKind::interval:
       return "steps or a duration";
+    case FieldKind::duration:
+      return "duration";
     case FieldKind::section:
       return "section, below";
     case FieldKind::optional_section:
@@ -85,10 +87,14 @@ std::string value_column(const CatalogueEntry& entry) {
   return "";
 }
 
-std::string bounds(const FieldInfo& info) {
+std::string bounds(const CatalogueEntry& entry) {
+  const FieldInfo& info = entry.field.info;
+  const auto text_of = [&](double bound) {
+    return entry.kind == FieldKind::duration ? format_value(Seconds(bound)) : format_bound(bound);
+  };
   std::string text;
-  if (info.at_least) text += ", at least " + format_bound(*info.at_least);
-  if (info.at_most) text += ", at most " + format_bound(*info.at_most);
+  if (info.at_least) text += ", at least " + text_of(*info.at_least);
+  if (info.at_most) text += ", at most " + text_of(*info.at_most);
   return text;
 }
 
@@ -105,7 +111,7 @@ std::string other_names(const FieldInfo& info) {
 std::string row(const CatalogueEntry& entry, const std::string& key) {
   const FieldInfo& info = entry.field.info;
   const std::string shown_default = info.required ? "required" : entry.field.value;
-  return "| `" + key + "` | " + value_column(entry) + bounds(info) + " | " + shown_default + " | " +
+  return "| `" + key + "` | " + value_column(entry) + bounds(entry) + " | " + shown_default + " | " +
          info.meaning + " | " + resume_column(entry) + " | " + other_names(info) + " |\n";
 }
 

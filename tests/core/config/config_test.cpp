@@ -92,6 +92,29 @@ TEST_CASE("durations have a unit, and an interval is never zero") {
   }
 }
 
+TEST_CASE("a duration alone is written with a unit, read back and kept within its bounds") {
+  Seconds patience{600};
+  const auto describe = [&](Fields& fields) {
+    fields.add("patience", patience, {.meaning = "how long", .at_least = 60, .at_most = 86400});
+  };
+  const auto refused = [&](const std::string& text) {
+    try {
+      read_config_text("patience: " + text, "car.yaml", describe);
+    } catch (const Error& error) {
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  CHECK(write_config(list_config(describe)) == "patience: 10min\n");
+  CHECK(write_config(read_config_text("patience: 1.5h", "car.yaml", describe)) == "patience: 90min\n");
+  CHECK(patience == Seconds(5400));
+  CHECK(refused("30s") == "car.yaml:1:11: patience is 30s; it must be at least 1min");
+  CHECK(refused("2d") == "car.yaml:1:11: patience is 2d; it must be at most 1d");
+  for (const char* wrong : {"600", "0s", "10m", "null"})
+    CHECK(refused(wrong).rfind("car.yaml:1:11: patience: expected a duration such as 30s, 10min or 2h", 0) ==
+          0);
+}
+
 TEST_CASE("a value of another type is refused with its place, what was expected and what was found") {
   CHECK(refusal("open: yes") == "car.yaml:1:7: open: expected true or false, found 'yes'");
   CHECK(refusal("\nengine: {ratio: abc}") == "car.yaml:2:17: engine.ratio: expected a number, found 'abc'");
