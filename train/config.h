@@ -3,6 +3,7 @@
 // generated from there into docs/config.md.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -67,6 +68,10 @@ struct EvalConfig {
   std::int64_t sequences = 64;  // rows of the hold-out; 0: all of it
 };
 
+struct LaunchConfig {
+  std::chrono::duration<double> timeout = std::chrono::minutes(10);  // parallel/comm/deadlines.h
+};
+
 struct PhaseConfig {
   std::int64_t from_tokens = 0;
   std::optional<std::int64_t> sequence_length, batch_tokens;
@@ -84,6 +89,7 @@ struct Config {
   ParallelConfig parallel;
   CheckpointConfig checkpoint;
   EvalConfig eval;
+  LaunchConfig launch;
   std::vector<PhaseConfig> phases;
 };
 

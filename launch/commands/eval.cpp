@@ -16,8 +16,8 @@ constexpr const char* kHelp =
   mpirun -n 2 drover eval configs/quickstart.yaml --checkpoint runs/quickstart:step_200)";
 
 Exit run(InferenceRequest request) {
-  Process process;
   PosixFileSystem files;
+  Process process(launch_timeout(files, request.config));
   return run_as_ranks(process, [&] {
     Inference model(process, files, request);
     if (!model.training().data.holdout)

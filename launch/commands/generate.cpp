@@ -50,8 +50,8 @@ void write_continuation(Inference& model, const Tokenizer& tokenizer, const Gene
 
 Exit run(const GenerateArguments& arguments) {
   validate(arguments.sampling);
-  Process process;
   PosixFileSystem files;
+  Process process(launch_timeout(files, arguments.model.config));
   return run_as_ranks(process, [&] {
     Inference model(process, files, arguments.model);
     if (model.config().data.tokenizer.empty())

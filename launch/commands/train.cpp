@@ -5,6 +5,7 @@
 
 #include "launch/commands/commands.h"
 #include "launch/commands/dry_train.h"
+#include "launch/config/run_config.h"
 #include "launch/run/train_run.h"
 
 namespace drover {
@@ -30,8 +31,8 @@ constexpr const char* kHelp =
   drover train configs/llama3-8b.yaml --dry-run --ranks 64      memory, FLOPs and traffic of every rank
 
 SIGUSR1, SIGTERM or SIGINT to any rank saves and stops with exit code 75: run the same command again to go on, on
-any number of ranks. Exit codes: 0 done, 2 usage or configuration, 3 bad input, 70 internal error, 75 saved and
-stopped early, 77 diverged.)";
+any number of ranks. Exit codes: 0 done, 2 usage or configuration, 3 bad input, 70 internal error, 74 a rank was lost,
+75 saved and stopped early, 77 diverged.)";
 
 // One process does it for all ranks. Their threads are what is left of this host's when it runs all of them.
 Exit dry_run(Process& process, FileSystem& files, const TrainArguments& arguments) {
@@ -48,12 +49,13 @@ Exit dry_run(Process& process, FileSystem& files, const TrainArguments& argument
 }
 
 Exit run(const TrainArguments& arguments) {
-  Process process;
   PosixFileSystem files;
+  const ConfigSource config{.path = arguments.config, .overrides = arguments.overrides};
+  Process process(launch_timeout(files, config));
   return run_as_ranks(process, [&] {
     if (arguments.dry) return dry_run(process, files, arguments);
     return run_training(process, files,
-                        {.config = {.path = arguments.config, .overrides = arguments.overrides},
+                        {.config = config,
                          .folder = arguments.fresh ? RunFolder::must_be_new : RunFolder::may_hold_a_run,
                          .resume_from = arguments.resume_from,
                          .profile = arguments.profile});

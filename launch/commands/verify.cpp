@@ -141,8 +141,8 @@ Exit run(VerifyArguments arguments) {
   if (arguments.list_faults) return list_faults();
   if (arguments.config.path.empty()) throw usage_error("give the YAML file of a configuration");
   if (!arguments.dtype.empty()) arguments.config.overrides.push_back("train.dtype=" + arguments.dtype);
-  Process process;
   PosixFileSystem files;
+  Process process(launch_timeout(files, arguments.config));
   return run_as_ranks(process, [&] { return VerifyCommand(arguments, process, files).run(); });
 }
 

@@ -373,6 +373,18 @@ void describe_eval(Fields& fields, EvalConfig& c) {
               .elsewhere = "eval_samples eval_iters limit_val_batches"});
 }
 
+void describe_launch(Fields& fields, LaunchConfig& c) {
+  fields.add(
+      "timeout", c.timeout,
+      {.meaning = "how long ranks wait for one that is there but does not come; all deadlines follow "
+                  "from it and from measured times: a lost process is noticed after a hundredth. Longer "
+                  "where a save, a load or the first step may take that long on one rank alone",
+       .on_resume = OnResume::may_change,
+       .at_least = 60,
+       .at_most = 7 * 86400,
+       .elsewhere = "init_timeout_seconds train_timeout_seconds distributed_timeout_minutes"});
+}
+
 void describe_phase(Fields& fields, PhaseConfig& c) {
   fields.add("from_tokens", c.from_tokens,
              {.meaning = "the phase starts with the first step after so many input tokens",
@@ -436,6 +448,8 @@ void describe(Fields& fields, Config& config) {
           {.meaning = "when to save", .elsewhere = "checkpoints checkpointer checkpointing"});
   section("eval", config.eval, describe_eval,
           {.meaning = "when to measure the loss on the hold-out", .elsewhere = "evaluation validation"});
+  section("launch", config.launch, describe_launch,
+          {.meaning = "how ranks hold together", .elsewhere = "comm"});
   add_list(fields, "phases", config.phases,
            {.meaning = "changes of length, batch and mixture by token count",
             .on_resume = OnResume::may_change,

@@ -106,6 +106,15 @@ RunConfig read_run_config(FileSystem& files, const ConfigSource& source) {
   return run;
 }
 
+std::chrono::milliseconds launch_timeout(FileSystem& files, const ConfigSource& source) {
+  LaunchConfig launch;
+  try {
+    launch = read_run_config(files, source).config.launch;
+  } catch (const Error&) {
+  }
+  return std::chrono::duration_cast<std::chrono::milliseconds>(launch.timeout);
+}
+
 RunConfig read_run_config_text(const std::string& text, const std::string& name) {
   RunConfig run;
   run.fields = read_config_text(text, name, [&](Fields& fields) { describe(fields, run.config); });

@@ -2,6 +2,7 @@
 // what may change on resume. docs/config.md is generated from it.
 #pragma once
 
+#include <chrono>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,10 @@ struct RunConfig {
 // or knowing the number of ranks. Error{usage} begins with the place of the setting. Legal here and refused
 // by build_training: layouts that cannot be run yet.
 RunConfig read_run_config(FileSystem& files, const ConfigSource& source);
+
+// launch.timeout of a configuration that is not yet known to be right: ranks start with it, before they read the
+// configuration together and say what is wrong. The default where it cannot be read.
+std::chrono::milliseconds launch_timeout(FileSystem& files, const ConfigSource& source);
 
 // Only reads: for YAML that write_run_config wrote. `name` stands for the path in messages.
 RunConfig read_run_config_text(const std::string& text, const std::string& name);

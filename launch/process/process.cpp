@@ -15,6 +15,7 @@
 
 #include "core/base/digest.h"
 #include "core/base/printable.h"
+#include "launch/process/rank_fault.h"
 #include "parallel/comm/agreement.h"
 #ifdef DROVER_WITH_MPI
 #include "parallel/comm/mpi/mpi_comm.h"
@@ -82,6 +83,13 @@ std::int64_t host_and_cores(const cpu_set_t& cores) {
   return static_cast<std::int64_t>(digest_of(cat(host_name(), '\n', mask)).low);
 }
 
+// Who this process is before MPI says so, as the launcher has it.
+long rank_launched() {
+  for (const char* name : {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID"})
+    if (const auto rank = number_in_environment(name)) return *rank;
+  return 0;
+}
+
 }  // namespace
 
 struct Process::State {
@@ -96,18 +104,43 @@ struct Process::State {
   Exec control{.backend = *backend, .scratch = scratch};
   std::unique_ptr<Communicator> world, failing;  // failing: where ranks that fail look for each other
   int threads = 1;
+  std::optional<RankFaultStrike> strike;
+  std::optional<Error> wrong_fault;  // what DROVER_FAULT is instead
+  PhaseClock phases;
 
+  explicit State(Deadlines::Duration timeout);
+  void read_fault();
   void start_world();
+  [[noreturn]] void end_job(const Error& error) noexcept;
   std::unique_ptr<Communicator> world_with(const CommOptions& options);
   void share_cores();
 };
 
+Process::State::State(Deadlines::Duration timeout)
+    : phases(Deadlines(timeout), [this](RunPhase phase) {
+        if (strike) strike->phase_begins(phase);
+      }) {
+  read_fault();
+  phases.enter(RunPhase::start);
+}
+
+void Process::State::read_fault() {
+  const char* const text = std::getenv("DROVER_FAULT");
+  if (text == nullptr) return;
+  try {
+    strike.emplace(parse_rank_fault(text), rank_launched());
+  } catch (const Error& error) {
+    wrong_fault = error;
+  }
+}
+
 void Process::State::start_world() {
 #ifdef DROVER_WITH_MPI
   if ((launched_ranks || pmix_rank) && !started_without_pmi())
-    mpi = std::make_unique<MpiProcess>(nullptr, nullptr);
+    mpi = std::make_unique<MpiProcess>(nullptr, nullptr, phases.deadlines());
 #endif
-  world = world_with({});
+  phases.enter(RunPhase::build);
+  world = world_with({.phases = &phases});
   failing = world_with({.deadline = kFailTogether});
 }
 
@@ -130,13 +163,26 @@ void Process::State::share_cores() {
   threads = std::max(1, static_cast<int>(CPU_COUNT(&cores) / sharing));
 }
 
-Process::Process() : state_(std::make_unique<State>()) {
-  state_->start_world();
-  state_->share_cores();
+// No world is there to fail together in.
+void Process::State::end_job([[maybe_unused]] const Error& error) noexcept {
+#ifdef DROVER_WITH_MPI
+  if (mpi != nullptr) mpi->abort(cat("drover: ", error.what()), error.exit());
+#endif
+  std::_Exit(static_cast<int>(error.exit()));
+}
+
+Process::Process(Deadlines::Duration timeout) : state_(std::make_unique<State>(timeout)) {
+  try {
+    state_->start_world();
+    state_->share_cores();
+  } catch (const CommError& error) {
+    state_->end_job(error);
+  }
 }
 
 Process::~Process() = default;
 
+PhaseClock& Process::phases() { return state_->phases; }
 Communicator& Process::world() { return *state_->world; }
 std::unique_ptr<Communicator> Process::world_with(std::chrono::milliseconds deadline) {
   return state_->world_with({.deadline = deadline});
@@ -165,6 +211,10 @@ bool Process::are_independent_copies() {
   const int size = world().size();
   const auto& launched = state_->launched_ranks;
   return launched ? *launched > size : state_->pmix_rank.value_or(0) >= size;
+}
+
+void Process::refuse_wrong_fault() {
+  if (state_->wrong_fault) throw *state_->wrong_fault;
 }
 
 void Process::refuse_independent_copies() {
@@ -202,12 +252,14 @@ std::string Process::on_first_rank(const std::function<std::string()>& work) {
 
 bool Process::fails_with(const std::string& reason, Exit exit) noexcept {
   try {
-    state_->failing->barrier(control()).join();
-    return speaks();
+    if (exit != Exit::lost) {
+      state_->failing->barrier(control()).join();
+      return speaks();
+    }
   } catch (const std::exception&) {
-    world().abort(reason, exit);
-    std::_Exit(static_cast<int>(exit));
   }
+  world().abort(reason, exit);
+  std::_Exit(static_cast<int>(exit));
 }
 
 namespace {
@@ -230,11 +282,14 @@ Failure failure_of(const std::exception& error) {
 
 Exit run_as_ranks(Process& process, const std::function<Exit()>& work) {
   try {
+    process.refuse_wrong_fault();
     process.refuse_independent_copies();
     return work();
   } catch (const std::exception& error) {
     const auto [exit, text] = failure_of(error);
-    if (process.fails_with(cat("drover: rank ", process.world().rank(), ": ", text), exit))
+    // Who says that a rank is lost is in the text.
+    const std::string who = exit == Exit::lost ? std::string() : cat("rank ", process.world().rank(), ": ");
+    if (process.fails_with(cat("drover: ", who, text), exit))
       std::fprintf(stderr, "drover: %s\n", text.c_str());
     return exit;
   }

@@ -18,12 +18,15 @@ double seconds_since_1970();
 
 class Process {
  public:
-  // Under mpirun or srun every rank of the job; otherwise a world of one rank, without starting MPI.
-  Process();
+  // Under mpirun or srun every rank of the job; otherwise a world of one rank, without starting MPI. `timeout`: the
+  // run's launch.timeout. Ends the whole job, with a message, when ranks are lost or do not come meanwhile.
+  explicit Process(Deadlines::Duration timeout = Deadlines::kTimeout);
   ~Process();
   Process(const Process&) = delete;
   Process& operator=(const Process&) = delete;
 
+  // What the world, and what is split from it, waits with: whoever drives a run tells it of phases.
+  PhaseClock& phases();
   Communicator& world();
   // The world once more, with a deadline of its own. Collective; destroyed before the process.
   std::unique_ptr<Communicator> world_with(std::chrono::milliseconds deadline);
@@ -45,13 +48,15 @@ class Process {
 
   // Error{usage} when the launcher started more processes than MPI sees.
   void refuse_independent_copies();
+  // Error{usage} when DROVER_FAULT (launch/process/rank_fault.h) is no fault.
+  void refuse_wrong_fault();
   // Rank 0; of independent copies, which all believe to be that, the launcher's first, or, where the launcher does not
   // say how many there are, the first that can know.
   bool speaks();
 
   // For a rank that an exception is ending. When all ranks arrive here within a few seconds, they fail
-  // together: returns whether this rank should print, and all may leave with the code. Otherwise ends the
-  // whole job with the reason and the code, and does not return.
+  // together: returns whether this rank should print, and all may leave with the code. Otherwise, and at once where
+  // ranks are lost, ends the whole job with the reason and the code, and does not return.
   bool fails_with(const std::string& reason, Exit exit) noexcept;
 
  private:

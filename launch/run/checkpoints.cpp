@@ -18,6 +18,7 @@ std::filesystem::path RunCheckpoints::find(std::optional<std::int64_t> from) {
 }
 
 void RunCheckpoints::resume(std::optional<std::int64_t> from) {
+  p_.process.phases().enter(RunPhase::load);
   const std::filesystem::path found = find(from);
   if (found.empty()) return;
   const std::vector<StateEntry> entries = p_.trainer.state_entries();
@@ -37,6 +38,7 @@ void RunCheckpoints::resume(std::optional<std::int64_t> from) {
 
 void RunCheckpoints::save() {
   if (saved_step_ == p_.trainer.completed_steps()) return;
+  p_.process.phases().enter(RunPhase::save);
   RunState state = p_.trainer.run_state();
   p_.totals.write_to(state);
   state.fingerprint = p_.fingerprint;

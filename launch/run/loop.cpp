@@ -1,5 +1,7 @@
 #include "launch/run/loop.h"
 
+#include <algorithm>
+
 namespace drover {
 
 namespace {
@@ -22,7 +24,19 @@ StepWishes TrainLoop::wishes() const {
           .save = p_.process.first() && every > 0 && p_.checkpoints.seconds_since_save() >= every};
 }
 
+// Where the length of rows or the batch changes, steps take another time than those that were measured.
+void TrainLoop::expect_other_steps() {
+  const auto& phases = p_.config.phases;
+  const std::int64_t begun = std::count_if(phases.begin(), phases.end(), [&](const PhaseConfig& phase) {
+    return phase.from_tokens <= p_.totals.tokens();
+  });
+  if (begun != phases_begun_) p_.process.phases().forget(RunPhase::step);
+  phases_begun_ = begun;
+}
+
 void TrainLoop::step() {
+  p_.process.phases().enter(RunPhase::step);
+  expect_other_steps();
   const StepWishes asked = wishes();
   if (p_.profile != nullptr) p_.profile->before_step(p_.process);
   const Stopwatch watch;
@@ -41,6 +55,7 @@ void TrainLoop::step() {
 
 void TrainLoop::evaluate() {
   if (!p_.training.data.holdout) return;
+  p_.process.phases().enter(RunPhase::evaluation);
   const std::optional<double> loss = p_.trainer.evaluate([&] { return p_.signals.requested(); });
   if (!loss) {
     stopped_ = true;

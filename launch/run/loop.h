@@ -38,12 +38,14 @@ class TrainLoop {
 
  private:
   void step();
+  void expect_other_steps();
   StepWishes wishes() const;
   void evaluate();
   std::int64_t done() const { return p_.trainer.completed_steps(); }
 
   Parts p_;
   bool stopped_ = false;
+  std::int64_t phases_begun_ = 0;  // of the configuration's, as of the last step
   std::int64_t evaluated_step_ = -1;
   Evaluation evaluation_;  // of that step
 };

@@ -141,6 +141,7 @@ std::string TrainRun::exit_reason() const {
 }
 
 Exit TrainRun::finish() {
+  process_.phases().enter(RunPhase::end);
   RunResult result = result_so_far(exit_reason());
   result.weight_hash = checkpoints_->weight_hash();
   result.holdout = loop_->evaluation();

@@ -24,23 +24,28 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "core/ops/backend.h"
 #include "parallel/comm/pending.h"
 
 namespace drover {
 
-// A rank, host or link failed, or the ranks' calls do not match. The communicator is unusable afterwards.
+// Ranks were lost or do not come (Exit::lost), or the ranks' calls do not match (Exit::internal). The communicator
+// is unusable afterwards.
 class CommError : public Error {
  public:
-  CommError(const std::string& message, int peer, std::int64_t sequence)
-      : Error(Exit::internal, message), peer_(peer), sequence_(sequence) {}
-  int peer() const { return peer_; }                   // rank in the communicator, -1 when not known
+  CommError(const std::string& message, std::int64_t sequence)
+      : CommError(Exit::internal, message, sequence) {}
+  CommError(Exit exit, const std::string& message, std::int64_t sequence, std::vector<int> peers = {})
+      : Error(exit, message), sequence_(sequence), peers_(std::move(peers)) {}
   std::int64_t sequence() const { return sequence_; }  // number of the operation on this communicator, from 0
+  // Ranks of the world that were lost or did not come, as far as they are known.
+  const std::vector<int>& peers() const { return peers_; }
 
  private:
-  int peer_;
   std::int64_t sequence_;
+  std::vector<int> peers_;
 };
 
 // x[n], in place

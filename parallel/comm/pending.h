@@ -43,7 +43,7 @@ class [[nodiscard]] Pending {
   // Orders the Exec's stream after the operation. On a CPU's immediate stream it therefore blocks; on a GPU
   // it never blocks the host.
   void wait(const Exec& exec);
-  // Blocks the host until the operation is complete or the communicator's deadline has passed (CommError).
+  // Blocks the host until the operation is complete or has waited too long (CommError).
   void join();
   bool done() const { return operation_ == nullptr; }
 

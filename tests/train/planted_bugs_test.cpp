@@ -102,7 +102,7 @@ TEST_CASE("a bug whose line did not run is not exercised, which is no pass") {
 
 TEST_CASE("a run that throws is a failed row with the message, and what is no layout here a refused one") {
   const VerifyRunner throws = [](int ranks, const VerifyWork& work) -> std::optional<VerifyRun> {
-    if (ranks == 2) throw CommError("rank 1 did not arrive", 1, 7);
+    if (ranks == 2) throw CommError("rank 1 did not arrive", 7);
     return run_local(ranks, work);
   };
   const Verifier verifier(subject(), throws, {});

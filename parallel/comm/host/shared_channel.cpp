@@ -128,12 +128,25 @@ bool SharedChannel::reach_seats(const std::vector<Introduction>& all) {
   return true;
 }
 
+bool SharedChannel::has(int rank, Number Post::*number, std::int64_t sequence) const {
+  const Number& reached = post_of(rank, sequence).*number;
+  return reached.load(std::memory_order_acquire) > static_cast<std::uint64_t>(sequence);
+}
+
 bool SharedChannel::all_have(Number Post::*number, std::int64_t sequence) const {
-  for (int rank = 0; rank < size_; ++rank) {
-    const Number& reached = post_of(rank, sequence).*number;
-    if (reached.load(std::memory_order_acquire) < static_cast<std::uint64_t>(sequence) + 1) return false;
-  }
+  for (int rank = 0; rank < size_; ++rank)
+    if (!has(rank, number, sequence)) return false;
   return true;
+}
+
+std::vector<int> SharedChannel::not_yet(Step step, std::int64_t sequence) const {
+  Number Post::*const number = step == Step::posted    ? &Post::posted
+                               : step == Step::reduced ? &Post::reduced
+                                                       : &Post::finished;
+  std::vector<int> ranks;
+  for (int rank = 0; rank < size_; ++rank)
+    if (rank != rank_ && !has(rank, number, sequence)) ranks.push_back(rank);
+  return ranks;
 }
 
 void SharedChannel::tell(Number Post::*number, std::int64_t sequence) {

@@ -86,6 +86,9 @@ class SharedChannel {
   bool all_reduced(std::int64_t sequence) const;
   void set_finished(std::int64_t sequence);
   bool all_finished(std::int64_t sequence) const;
+  enum class Step : std::uint8_t { posted, reduced, finished };
+  // Ranks of the group that have not come so far with the operation.
+  std::vector<int> not_yet(Step step, std::int64_t sequence) const;
 
   // Bytes [offset, offset + bytes) of a rank's data; once all have posted. Null when they are not staged.
   const std::byte* staged(int rank, std::int64_t sequence, std::int64_t offset) const;
@@ -138,6 +141,7 @@ class SharedChannel {
   bool reach_seats(const std::vector<Introduction>& all);
   Post& post_of(int rank, std::int64_t sequence) const;
   std::byte* staging_of(int rank) const;
+  bool has(int rank, Number Post::*number, std::int64_t sequence) const;
   bool all_have(Number Post::*number, std::int64_t sequence) const;
   void tell(Number Post::*number, std::int64_t sequence);
   bool is_leaving(int rank) const;

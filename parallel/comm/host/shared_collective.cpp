@@ -44,6 +44,26 @@ bool SharedCollective::advance(const Exec* exec) {
   return now != before;
 }
 
+std::vector<int> SharedCollective::missing() const {
+  using Step = SharedChannel::Step;
+  switch (state()) {
+    case State::waiting:
+      return channel_->not_yet(Step::finished, sequence_ - SharedChannel::kWindow);
+    case State::posted:
+      return channel_->not_yet(Step::posted, sequence_);
+    case State::summed:
+      return channel_->not_yet(Step::reduced, sequence_);
+    case State::taken:
+      return channel_->not_yet(Step::finished, sequence_);
+    case State::idle:
+    case State::halted:
+    case State::done:
+    case State::mismatch:
+      return {};
+  }
+  return {};
+}
+
 bool SharedCollective::has_data() const {
   return real() && call_->in().numel() > 0 &&
          (verb() != Verb::broadcast || call_->root() == channel_->rank());

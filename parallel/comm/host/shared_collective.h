@@ -23,6 +23,8 @@ class SharedCollective {
   // As far as it goes without blocking; sums with `exec`, null for calls without a sum. True when it got on.
   bool advance(const Exec* exec);
   State state() const { return state_.load(); }
+  // Ranks of the group whose next move this one waits for.
+  std::vector<int> missing() const;
   bool ended() const {
     return state() == State::done || state() == State::mismatch || state() == State::idle;
   }

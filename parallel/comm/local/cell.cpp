@@ -138,7 +138,7 @@ void LocalCell::quiesce() const noexcept {
 std::vector<int> LocalCell::missing() const {
   std::vector<int> ranks;
   for (int rank = 0; rank < size(); ++rank) {
-    if (!collectives_[rank].started) ranks.push_back(rank);
+    if (!collectives_[rank].started) ranks.push_back(members_[rank]);
   }
   return ranks;
 }

@@ -69,7 +69,7 @@ class LocalCell {
   void quiesce() const noexcept;
   // True for the last rank.
   bool release() { return released_.fetch_add(1) + 1 == size(); }
-  std::vector<int> missing() const;
+  std::vector<int> missing() const;  // ranks of the world that have not started it
 
  private:
   struct Item : Range {  // elements of the part

@@ -68,7 +68,8 @@ class LocalComm final : public Communicator {
   void post(LocalMessage& message);
   [[noreturn]] void give_up(LocalCell& cell, Outcome outcome);
   [[noreturn]] void give_up(LocalMessage& message, Outcome outcome);
-  std::string late_text(const LocalCell& cell) const;
+  std::string late_text(LocalCell& cell, std::span<const int> missing) const;
+  std::string waited_text() const;
 
   LocalWorld& world() const { return group_->world(); }
   int world_rank() const { return group_->world_rank(rank_); }
@@ -93,9 +94,9 @@ void LocalMessage::join() { comm->complete(*this); }
 void LocalMessage::abandon() noexcept { comm->abandon(*this); }
 
 void LocalComm::check_usable() const {
-  if (world().aborted()) throw CommError(world().abort_text(), -1, collectives_);
+  if (world().aborted()) throw CommError(world().abort_text(), collectives_);
   if (group_->broken())
-    throw CommError(cat("'", name_, "' is unusable after an earlier mismatch"), -1, collectives_);
+    throw CommError(cat("'", name_, "' is unusable after an earlier mismatch"), collectives_);
 }
 
 template <class... Call>
@@ -143,7 +144,7 @@ void LocalComm::complete(LocalCell& cell, const Exec* exec) {
   Outcome outcome = world().wait(world_rank(), [&] { return cell.state() != State::collecting; });
   if (outcome != Outcome::happened) give_up(cell, outcome);
   if (cell.state() == State::mismatch) {
-    throw CommError(cat("operation ", cell.sequence(), " of '", name_, "': ", cell.mismatch()), -1,
+    throw CommError(cat("operation ", cell.sequence(), " of '", name_, "': ", cell.mismatch()),
                     cell.sequence());
   }
   if (exec != nullptr) cell.run_items(*exec, worker_);
@@ -151,23 +152,26 @@ void LocalComm::complete(LocalCell& cell, const Exec* exec) {
   if (outcome != Outcome::happened) give_up(cell, outcome);
 }
 
-std::string LocalComm::late_text(const LocalCell& cell) const {
-  std::string text = cat("rank ", rank_, " waited ", world().deadline().count(), " ms in operation ",
-                         cell.sequence(), " of '", name_, "'; ");
-  const std::vector<int> missing = cell.missing();
-  if (missing.empty()) return text + "all ranks started it, but one does not finish its share";
-  text += missing.size() == 1 ? "missing is rank" : "missing are ranks";
-  for (const int rank : missing) text += cat(" ", rank);
-  return text;
+std::string LocalComm::late_text(LocalCell& cell, std::span<const int> missing) const {
+  return cat(
+      waited_text(), "operation ", cell.sequence(), ", ", cell.of(rank_).call.describe(), ", of '", name_,
+      "'; ",
+      missing.empty() ? "all ranks started it, but one does not finish its share" : missing_text(missing));
+}
+
+std::string LocalComm::waited_text() const {
+  return cat("rank ", world_rank(), " waited ", seconds_text(world().options().waiting()), " in ",
+             world().options().phase_text());
 }
 
 void LocalComm::give_up(LocalCell& cell, Outcome outcome) {
-  const std::vector<int> missing = cell.missing();
-  const int peer = missing.empty() ? -1 : missing.front();
-  const std::string text = outcome == Outcome::late ? late_text(cell) : world().abort_text();
-  if (outcome == Outcome::late) abort(text, Exit::internal);
+  const bool late = outcome == Outcome::late;
+  std::vector<int> missing = cell.missing();
+  const std::string text = late ? late_text(cell, missing) : world().abort_text();
+  if (late) abort(text, Exit::lost);
   cell.quiesce();
-  throw CommError(text, peer, cell.sequence());
+  if (!late) throw CommError(text, cell.sequence());
+  throw CommError(Exit::lost, text, cell.sequence(), std::move(missing));
 }
 
 void LocalComm::abandon(LocalCell& cell) noexcept {
@@ -227,18 +231,19 @@ void LocalComm::complete(LocalMessage& message) {
   const Outcome outcome = world().wait(
       world_rank(), [&] { return message.state == State::done || message.state == State::mismatch; });
   if (outcome != Outcome::happened) give_up(message, outcome);
-  if (message.state == State::mismatch) throw CommError(message.mismatch, message.peer(), message.sequence);
+  if (message.state == State::mismatch) throw CommError(message.mismatch, message.sequence);
 }
 
 void LocalComm::give_up(LocalMessage& message, Outcome outcome) {
-  std::string text = world().abort_text();
-  if (outcome == Outcome::late) {
-    text = cat("rank ", rank_, " waited ", world().deadline().count(), " ms in the ", message.describe(),
-               " on '", name_, "' (message ", message.sequence, "); missing is rank ", message.peer());
-    abort(text, Exit::internal);
-  }
+  const bool late = outcome == Outcome::late;
+  std::vector<int> missing;
+  if (late) missing.push_back(group_->world_rank(message.peer()));
+  const std::string text = late ? cat(waited_text(), "message ", message.sequence, ", ", message.describe(),
+                                      ", of '", name_, "'; ", missing_text(missing))
+                                : world().abort_text();
+  if (late) abort(text, Exit::lost);
   group_->mailbox(message.destination).withdraw(message);
-  throw CommError(text, message.peer(), message.sequence);
+  throw CommError(late ? Exit::lost : Exit::internal, text, message.sequence, std::move(missing));
 }
 
 void LocalComm::abandon(LocalMessage& message) noexcept {
@@ -261,6 +266,10 @@ std::unique_ptr<Communicator> LocalComm::split(int color, int key, std::string n
   release(*mine.cell);
   if (group == nullptr) return nullptr;
   return std::make_unique<LocalComm>(group, new_rank, std::move(name));
+}
+
+std::string CommOptions::phase_text() const {
+  return phases == nullptr ? std::string() : cat("phase ", name_of(phases->phase()), ", ");
 }
 
 namespace {

@@ -28,14 +28,14 @@ class LocalWorld {
   int abort_rank() const;
   std::string abort_text() const;
 
-  std::chrono::milliseconds deadline() const { return options_.deadline; }
+  const CommOptions& options() const { return options_; }
   Doorbell& bell(int rank) { return bells_[rank]; }
 
   // Blocks `rank` until happened() is true, the world is aborted or the deadline has passed. Whoever makes
   // happened() true rings.
   template <class Happened>
   Outcome wait(int rank, Happened happened) {
-    const auto end = std::chrono::steady_clock::now() + options_.deadline;
+    const auto end = std::chrono::steady_clock::now() + options_.waiting();
     for (;;) {
       const std::uint32_t seen = bell(rank).read();
       if (happened()) return Outcome::happened;

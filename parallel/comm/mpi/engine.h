@@ -1,6 +1,6 @@
 // The progress thread of a process: the only thread that calls MPI. Open MPI 4 moves nothing between calls,
-// so without it a started collective would wait for its wait. Private to parallel/comm/mpi/; mpi.h is
-// included by engine.cpp alone.
+// so without it a started collective would wait for its wait. Nobody waits for it, or through it for other ranks,
+// without a limit. Private to parallel/comm/mpi/.
 #pragma once
 
 #include <array>
@@ -8,6 +8,7 @@
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -18,6 +19,7 @@
 #include "parallel/comm/host/doorbell.h"
 #include "parallel/comm/host/shared_channel.h"
 #include "parallel/comm/mpi/mpi_comm.h"
+#include "parallel/comm/mpi/watch.h"
 
 namespace drover {
 
@@ -50,7 +52,11 @@ class MpiJob {
 
   State state() const { return state_.load(); }
   bool ended() const { return state() != State::running; }  // or was never submitted
+  // After State::failed: what went wrong, and Exit::lost where another process is the cause.
   const std::string& error() const { return error_; }
+  Exit exit() const { return exit_; }
+  // After MpiEngine::freeze: ranks of the group whose part has not come or was not taken, as far as that is known.
+  const std::set<int>& unfinished() const { return unfinished_; }
 
   Kind kind = Kind::collective;
   MpiContext* context = nullptr;
@@ -63,6 +69,8 @@ class MpiJob {
   friend class MpiEngine;
   std::atomic<State> state_{State::idle};
   std::string error_;
+  Exit exit_ = Exit::internal;
+  std::set<int> unfinished_;
   int phase_ = 0;
   CallHeader header_sum_{};
   std::unique_ptr<MpiRequests> requests_;
@@ -72,7 +80,7 @@ class MpiEngine {
  public:
   static constexpr std::size_t kJobsExpected = 256;  // in flight at once; more are fine, but allocate
 
-  MpiEngine(int* argc, char*** argv);
+  MpiEngine(int* argc, char*** argv, const Deadlines& deadlines);
   ~MpiEngine();
   MpiEngine(const MpiEngine&) = delete;
   MpiEngine& operator=(const MpiEngine&) = delete;
@@ -97,20 +105,34 @@ class MpiEngine {
   static int rank_of(const MpiContext& context);
   static int size_of(const MpiContext& context);
   static SharedChannel* channel_of(const MpiContext& context);  // null when the group has none
+  static int world_rank_of(const MpiContext& context, int rank);
+
+  // Which processes live, and where they run.
+  const MpiWatch& watch() const { return watch_; }
+  int world_rank() const { return world_rank_; }
+
+  // Blocks until happened() is true, for whose sake somebody rings the bell; false when that takes longer.
+  template <class Happened>
+  bool await(Deadlines::Duration limit, Happened happened);
 
   // No MPI call is made any more and no buffer touched; only abort remains. For a process that an exception
-  // is ending.
-  void freeze() noexcept;
+  // is ending. Where the progress thread hangs inside MPI, this ends the job with the reason instead of returning.
+  void freeze(const std::string& reason) noexcept;
   bool frozen() const { return frozen_; }
-  // Prints the reason and ends the job with the exit code; on ranks other than 0 a moment later. Does not
-  // return.
+  // Prints the reason, unless another process of this host has printed its own, and ends the job with the exit code;
+  // on ranks other than 0 a moment later. Ends this process in any case. Does not return.
   [[noreturn]] void abort(const std::string& reason, Exit exit) noexcept;
 
  private:
   struct Call;
+  enum class Stage : std::uint8_t { starting, serving, finalizing, ended };
+  void live(int* argc, char*** argv);
+  void move_to(Stage stage);
   void start_mpi(int* argc, char*** argv);
   void end_mpi() noexcept;
   void serve();
+  void look();
+  void note_unfinished();
   bool take_submissions();
   void run_calls();
   bool advance_all();
@@ -118,11 +140,14 @@ class MpiEngine {
   void post_header(MpiJob& job);
   void post_transfers(MpiJob& job, int stage);
   bool advance(MpiJob& job);
-  void end(MpiJob& job, MpiJob::State state, std::string error = {});
-  void call(FunctionRef<void()> work);
+  void end(MpiJob& job, MpiJob::State state, std::string error = {}, Exit exit = Exit::internal);
+  void meet(const MpiContext& parent);
+  void call(const char* what, FunctionRef<void()> work);
   void connect(MpiContext& context);
   void rest(int idle_passes, std::uint32_t seen);
 
+  const Deadlines deadlines_;
+  MpiWatch watch_;
   HostMemory memory_;
   Doorbell engine_bell_;
   SharedSeat seat_;
@@ -133,10 +158,24 @@ class MpiEngine {
   std::vector<MpiJob*> taken_, active_;  // the progress thread's
   std::atomic<bool> stop_{false}, frozen_{false}, freeze_seen_{false}, abort_{false};
   std::atomic<Exit> abort_exit_{Exit::internal};
+  std::atomic<Stage> stage_{Stage::starting};
+  std::exception_ptr start_failure_;
   bool owns_mpi_ = true;
   int world_rank_ = 0;
   std::chrono::steady_clock::time_point idle_since_;  // the progress thread's
   std::thread thread_;
 };
+
+template <class Happened>
+bool MpiEngine::await(Deadlines::Duration limit, Happened happened) {
+  const auto end = std::chrono::steady_clock::now() + limit;
+  for (;;) {
+    const std::uint32_t seen = bell().read();
+    if (happened()) return true;
+    const auto left = std::chrono::ceil<std::chrono::microseconds>(end - std::chrono::steady_clock::now());
+    if (left.count() <= 0) return false;
+    bell().wait(seen, std::min<std::chrono::microseconds>(left, std::chrono::seconds(1)), patience());
+  }
+}
 
 }  // namespace drover

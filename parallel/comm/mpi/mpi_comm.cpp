@@ -52,7 +52,7 @@ class MpiComm final : public Communicator {
 
   void complete(MpiCollective& operation, const Exec* waiting);
   void complete(MpiMessage& message, const Exec& waiting);
-  void abandon() noexcept { shared_.freeze(); }
+  void abandon(const std::string& what) noexcept;
 
  private:
   template <class... Call>
@@ -61,10 +61,13 @@ class MpiComm final : public Communicator {
   MpiCollective& launch(const Exec* exec, const Call&... call);
   Pending message(const Exec& exec, const Tensor& x, int peer, MpiTransfer::Way way);
   void check_usable() const;
-  // Blocks until happened(); after the deadline nothing moves any more and CommError says in what this rank
-  // waited.
-  template <class Happened, class Describe>
-  void await(const Exec* waiting, int peer, std::int64_t sequence, Happened happened, Describe describe);
+  // Blocks until the operation is at rest. When a rank is lost or does not come, nothing moves any more and CommError
+  // says in what this rank waited, and for whom.
+  template <class Slot>
+  void await(const Exec* waiting, const Slot& operation);
+  template <class Slot>
+  [[noreturn]] void give_up(const Slot& operation);
+  std::vector<int> in_world(std::vector<int> ranks) const;
 
   MpiShared& shared_;
   Context context_;
@@ -94,20 +97,18 @@ Slot* free_slot(const std::vector<std::unique_ptr<Slot>>& slots) {
 void MpiCollective::wait(const Exec& waiting) { comm_.complete(*this, &waiting); }
 void MpiCollective::join() { comm_.complete(*this, &exec.value()); }
 void MpiCollective::abandon() noexcept {
-  if (!at_rest()) comm_.abandon();
+  if (!at_rest()) comm_.abandon(describe());
 }
 void MpiMessage::wait(const Exec& waiting) { comm_.complete(*this, waiting); }
 void MpiMessage::join() { comm_.complete(*this, exec.value()); }
 void MpiMessage::abandon() noexcept {
-  if (!job.ended()) comm_.abandon();
+  if (!at_rest()) comm_.abandon(describe());
 }
 
 void MpiComm::check_usable() const {
-  if (broken_) throw CommError(cat("'", name_, "' is unusable after an earlier mismatch"), -1, collectives_);
-  if (shared_.engine.frozen()) {
-    throw CommError(cat("'", name_, "' is unusable after an earlier failure of this process"), -1,
-                    collectives_);
-  }
+  if (broken_) throw CommError(cat("'", name_, "' is unusable after an earlier mismatch"), collectives_);
+  if (shared_.engine.frozen())
+    throw CommError(cat("'", name_, "' is unusable after an earlier failure of this process"), collectives_);
 }
 
 // Submitted is last: from there on any thread of this process that waits may read the operation.
@@ -137,40 +138,58 @@ Pending MpiComm::start(const Exec& exec, const Call&... call) {
   return Pending(&launch(&exec, call...));
 }
 
-template <class Happened, class Describe>
-void MpiComm::await(const Exec* waiting, int peer, std::int64_t sequence, Happened happened,
-                    Describe describe) {
-  const auto end = std::chrono::steady_clock::now() + options_.deadline;
-  for (;;) {
-    const std::uint32_t seen = shared_.engine.bell().read();
+void MpiComm::abandon(const std::string& what) noexcept {
+  shared_.freeze(
+      cat(shared_.engine.watch().here(), ": an exception ended it inside ", what, ", of '", name_, "'"));
+}
+
+template <class Slot>
+void MpiComm::await(const Exec* waiting, const Slot& operation) {
+  const MpiWatch& watch = shared_.engine.watch();
+  shared_.engine.await(options_.waiting(), [&] {
     shared_.advance(waiting);
-    if (happened()) return;
+    if (operation.at_rest() || watch.lost() >= 0) return true;
     check_usable();
-    const auto left = std::chrono::ceil<std::chrono::microseconds>(end - std::chrono::steady_clock::now());
-    if (left.count() <= 0) break;
-    shared_.engine.bell().wait(seen, std::min<std::chrono::microseconds>(left, std::chrono::seconds(1)),
-                               shared_.engine.patience());
+    return false;
+  });
+  if (!operation.at_rest()) give_up(operation);
+}
+
+std::vector<int> MpiComm::in_world(std::vector<int> ranks) const {
+  for (int& rank : ranks) rank = MpiEngine::world_rank_of(*context_, rank);
+  return ranks;
+}
+
+template <class Slot>
+void MpiComm::give_up(const Slot& operation) {
+  const MpiWatch& watch = shared_.engine.watch();
+  const std::string what = cat(options_.phase_text(), operation.describe(), ", of '", name_, "'");
+  if (const int lost = watch.lost(); lost >= 0) {
+    const std::string text = cat(watch.lost_text(), "; ", watch.here(), " missed it in ", what);
+    shared_.freeze(text);
+    throw CommError(Exit::lost, text, operation.sequence, {lost});
   }
-  shared_.freeze();
-  throw CommError(cat("rank ", rank_, " waited ", options_.deadline.count(), " ms in ", describe(), " on '",
-                      name_, "': another rank has not started it or does not answer"),
-                  peer, sequence);
+  const std::string waited =
+      cat(watch.here(), " waited ", seconds_text(options_.waiting()), " in ", what, "; ");
+  shared_.freeze(waited + "MPI does not answer");
+  std::vector<int> missing = in_world(operation.missing());
+  const std::string whom = missing.empty() ? "every process lives, but one of its ranks does not come"
+                                           : missing_text(missing, watch.hosts());
+  throw CommError(Exit::lost, waited + whom, operation.sequence, std::move(missing));
 }
 
 void MpiComm::complete(MpiCollective& operation, const Exec* waiting) {
-  const std::int64_t sequence = operation.sequence;
-  const auto describe = [&] { return cat("operation ", sequence, ", ", operation.call.describe()); };
-  await(
-      waiting, -1, sequence, [&] { return operation.at_rest(); }, describe);
+  await(waiting, operation);
   if (operation.outcome() == MpiJob::State::mismatch) {
     broken_ = true;
-    throw CommError(
-        cat(describe(), ", of '", name_, "': another rank called something else, or with other sizes"), -1,
-        sequence);
+    throw CommError(cat(operation.describe(), ", of '", name_,
+                        "': another rank called something else, or with other sizes"),
+                    operation.sequence);
   }
   if (operation.outcome() == MpiJob::State::failed) {
-    shared_.freeze();
-    throw CommError(cat(describe(), ", of '", name_, "': ", operation.job.error()), -1, sequence);
+    const std::string text = cat(operation.describe(), ", of '", name_, "': ", operation.job.error());
+    shared_.freeze(text);
+    throw CommError(operation.job.exit(), text, operation.sequence);
   }
   if (waiting != nullptr) operation.finish(*waiting);
 }
@@ -210,13 +229,10 @@ void MpiComm::end_group() {
 
 void MpiComm::complete(MpiMessage& message, const Exec& waiting) {
   DROVER_CHECK(!message.collected, "a message is waited for inside the group that collects it");
-  const auto describe = [&] { return cat("message ", message.sequence, ", ", message.describe(), ","); };
-  await(
-      &waiting, message.peer(), message.sequence, [&] { return message.job.ended(); }, describe);
-  if (message.job.state() == MpiJob::State::failed) {
-    throw CommError(cat(describe(), " on '", name_, "': ", message.job.error()), message.peer(),
+  await(&waiting, message);
+  if (message.job.state() == MpiJob::State::failed)
+    throw CommError(message.job.exit(), cat(message.describe(), ", of '", name_, "': ", message.job.error()),
                     message.sequence);
-  }
 }
 
 std::unique_ptr<Communicator> MpiComm::split(int color, int key, std::string name) {
@@ -234,12 +250,17 @@ struct MpiProcess::State {
   MpiShared shared;
 };
 
-MpiProcess::MpiProcess(int* argc, char*** argv) : state_(new State{.shared = MpiShared(argc, argv)}) {}
+MpiProcess::MpiProcess(int* argc, char*** argv, const Deadlines& deadlines)
+    : state_(new State{.shared = MpiShared(argc, argv, deadlines)}) {}
 MpiProcess::~MpiProcess() = default;
 
 std::unique_ptr<Communicator> MpiProcess::world(const CommOptions& options, HostPath path) {
   return std::make_unique<MpiComm>(state_->shared, state_->shared.engine.world_context(path), "world",
                                    options, path);
+}
+
+void MpiProcess::abort(const std::string& reason, Exit exit) noexcept {
+  state_->shared.engine.abort(reason, exit);
 }
 
 // The address sanitizer watches only what comes from the C library.

@@ -19,18 +19,25 @@ enum class HostPath : std::uint8_t { memory, messages };
 // made by launch/ and by the test main. Throws Error{usage} when the MPI library gives less threading than a
 // progress thread needs.
 //
+// A process that is stopped, killed or cut off is noticed after deadlines.silence() by one other (mpi_comm_watch.h),
+// whose operations then throw CommError{Exit::lost} with its rank and host. What waits inside MPI, where nothing can
+// be thrown, ends the process after deadlines.joining() with Exit::lost and a message.
+//
 // MPI ends in order only when all ranks come to its end. So a rank that leaves because of an exception says
-// why with world->abort(text, exit), which ends all ranks, mpirun with that exit code. Where nobody does, the
+// why with world->abort(text, exit), which ends all ranks, mpirun with that exit code; of each host one says it.
+// Where nobody does, the
 // destructor ends all ranks when an exception unwinds or after an operation was given up, without the text.
 class MpiProcess {
  public:
-  MpiProcess(int* argc, char*** argv);
+  MpiProcess(int* argc, char*** argv, const Deadlines& deadlines = Deadlines());
   ~MpiProcess();
   MpiProcess(const MpiProcess&) = delete;
   MpiProcess& operator=(const MpiProcess&) = delete;
 
   // All ranks of the job. Communicators must be destroyed before the process object.
   std::unique_ptr<Communicator> world(const CommOptions& options = {}, HostPath path = HostPath::memory);
+  // As Communicator::abort, where no communicator could be made.
+  [[noreturn]] void abort(const std::string& reason, Exit exit) noexcept;
   // Host memory with a ledger of its own. What lies in its buffers of 1 MiB and more, the processes of a host read
   // and write in place. It and what is made from it must be destroyed before the process object.
   std::unique_ptr<Memory> make_memory();

@@ -16,6 +16,12 @@ MpiJob::State MpiCollective::outcome() const {
   return shared.state() == SharedCollective::State::mismatch ? MpiJob::State::mismatch : job.state();
 }
 
+std::string MpiCollective::describe() const { return cat("operation ", sequence, ", ", call.describe()); }
+
+std::vector<int> MpiCollective::missing() const {
+  return job.ended() ? shared.missing() : std::vector(job.unfinished().begin(), job.unfinished().end());
+}
+
 void MpiCollective::plan(MpiEngine& engine, int rank, int size) {
   rank_ = rank;
   size_ = size;
@@ -214,11 +220,11 @@ void MpiMessage::plan(const Tensor& tensor, int peer, Way way) {
 }
 
 std::string MpiMessage::describe() const {
-  return way_ == Way::send ? cat("send of ", tensor_.describe(), " to rank ", peer_)
-                           : cat("receive of ", tensor_.describe(), " from rank ", peer_);
+  return cat("message ", sequence, ", ", way_ == Way::send ? "send of " : "receive of ", tensor_.describe(),
+             way_ == Way::send ? " to rank " : " from rank ", peer_);
 }
 
-MpiShared::MpiShared(int* argc, char*** argv) : engine(argc, argv) {
+MpiShared::MpiShared(int* argc, char*** argv, const Deadlines& deadlines) : engine(argc, argv, deadlines) {
   awaiting_.reserve(MpiEngine::kJobsExpected);
   moving_.reserve(MpiEngine::kJobsExpected);
 }
@@ -258,8 +264,8 @@ bool MpiShared::advance_shared(const Exec* waiting) {
   return moved;
 }
 
-void MpiShared::freeze() noexcept {
-  engine.freeze();
+void MpiShared::freeze(const std::string& reason) noexcept {
+  engine.freeze(reason);
   const std::lock_guard lock(shared_mutex_);  // whoever was in a buffer has left it
 }
 

@@ -36,6 +36,9 @@ class MpiCollective final : public Operation {
   SharedCollective shared;  // the same through memory: one of the two stays idle
   // How it ended.
   MpiJob::State outcome() const;
+  std::string describe() const;  // "operation 12, all_reduce of float32[8]"
+  // Once nothing moves any more: ranks of the group that this one waited for, as far as that is known.
+  std::vector<int> missing() const;
 
   // Fills the job: what must move before anything is summed. Moves the rank's own part.
   void plan(MpiEngine& engine, int rank, int size);
@@ -84,8 +87,9 @@ class MpiMessage final : public Operation {
 
   std::optional<Exec> exec;  // what it was started with
   void plan(const Tensor& tensor, int peer, MpiTransfer::Way way);
-  std::string describe() const;
-  int peer() const { return peer_; }
+  std::string describe() const;  // "message 3, send of float32[8] to rank 1"
+  bool at_rest() const { return job.ended(); }
+  std::vector<int> missing() const { return {peer_}; }
 
   std::int64_t sequence = 0;
   bool in_use = false, collected = false;  // collected: in an open GroupScope
@@ -101,7 +105,7 @@ class MpiMessage final : public Operation {
 // What the communicators of a process share.
 class MpiShared {
  public:
-  MpiShared(int* argc, char*** argv);
+  MpiShared(int* argc, char*** argv, const Deadlines& deadlines);
 
   // Ranks may wait for operations in different orders, so whoever waits, for whatever, also does what others'
   // waits need: with its own Exec, or without one (in split) with the operation's.
@@ -109,7 +113,7 @@ class MpiShared {
   void advance(const Exec* waiting);
   // No operation gets on and no buffer is touched any more, here or by other processes; but a sum of what this process
   // has already posted may still be written to its heap, which is good for nothing from here on.
-  void freeze() noexcept;
+  void freeze(const std::string& reason) noexcept;
 
   MpiEngine engine;
 

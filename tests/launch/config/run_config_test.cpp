@@ -112,9 +112,22 @@ std::string other_value(const ResolvedField& f) {
   if (f.value == "true" || f.value == "false") return f.value == "true" ? "false" : "true";
   if (f.value.front() == '[') return "[0.5, 0.25]";
   if (f.path == "checkpoint.every") return "10min";
+  if (f.path == "launch.timeout") return "5min";
   if (real) return f.info.at_most ? "0.75" : "1.75";
   if (f.info.at_least) return f.value == "2" ? "3" : "2";
   return "word";
+}
+
+TEST_CASE("ranks start with launch.timeout, and with the default where the configuration is wrong") {
+  PosixFileSystem files;
+  const auto timeout = [&](std::vector<std::string> overrides) {
+    return launch_timeout(
+        files, {.path = source_folder() + "/configs/tiny.yaml", .overrides = std::move(overrides)});
+  };
+  CHECK(timeout({}) == std::chrono::minutes(10));
+  CHECK(timeout({"launch.timeout=2h"}) == std::chrono::hours(2));
+  CHECK(timeout({"launch.timeout=2h", "launch.patience=1"}) == std::chrono::minutes(10));
+  CHECK(launch_timeout(files, {.path = "/missing.yaml", .overrides = {}}) == std::chrono::minutes(10));
 }
 
 Config everything_present() {

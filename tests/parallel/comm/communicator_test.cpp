@@ -106,7 +106,7 @@ TEST_CASE("a collective that a rank never starts ends with its name at the deadl
         short_deadline());
   });
   CHECK(contains(text, "missing is rank 2"));
-  CHECK(contains(text, "operation 0 of 'world'"));
+  CHECK(contains(text, "operation 0, barrier, of 'world'"));
 }
 
 TEST_CASE("a send completes only with its receive") {
