@@ -2,6 +2,10 @@
 
 #include <sys/mman.h>
 
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#endif
+
 #include <algorithm>
 #include <cstdlib>
 #include <limits>
@@ -13,6 +17,25 @@ namespace drover {
 namespace {
 
 constexpr std::int64_t kHugePage = 2 << 20;
+
+// Whoever touches it before it is allowed again ends the process, under an address sanitizer.
+void forbid([[maybe_unused]] std::span<std::byte> bytes) {
+#ifdef __SANITIZE_ADDRESS__
+  ASAN_POISON_MEMORY_REGION(bytes.data(), bytes.size());
+#endif
+}
+void allow([[maybe_unused]] std::span<std::byte> bytes) {
+#ifdef __SANITIZE_ADDRESS__
+  ASAN_UNPOISON_MEMORY_REGION(bytes.data(), bytes.size());
+#endif
+}
+
+// NaN in every floating dtype, in builds with assertions.
+void fill_undefined([[maybe_unused]] std::span<std::byte> bytes) {
+#ifndef NDEBUG
+  std::fill(bytes.begin(), bytes.end(), std::byte{0xff});
+#endif
+}
 
 std::int64_t round_up(std::int64_t bytes, std::int64_t unit) { return (bytes + unit - 1) / unit * unit; }
 
@@ -75,6 +98,8 @@ Buffer::Buffer(Memory& memory, std::int64_t bytes, MemoryCategory category)
       bytes_(bytes),
       category_(category) {
   memory.ledger().add(category, bytes);
+  if (data_ != nullptr && memory.device() == DeviceKind::cpu)  // a former arena's, perhaps
+    allow({static_cast<std::byte*>(data_), static_cast<std::size_t>(bytes)});
 }
 
 void Buffer::reset() noexcept {
@@ -106,12 +131,30 @@ Arena Arena::measuring(DeviceKind device) {
   return Arena(nullptr, std::numeric_limits<std::int64_t>::max(), device);
 }
 
+Arena::Arena(void* data, std::int64_t capacity, DeviceKind device)
+    : data_(data), capacity_(capacity), device_(device) {
+  forbid(host_bytes(0, capacity));
+}
+
+// None of shape-only arenas and of a GPU's.
+std::span<std::byte> Arena::host_bytes(std::int64_t begin, std::int64_t end) const {
+  if (data_ == nullptr || device_ != DeviceKind::cpu) return {};
+  return {static_cast<std::byte*>(data_) + begin, static_cast<std::size_t>(end - begin)};
+}
+
+void Arena::rewind(std::int64_t used) {
+  forbid(host_bytes(used, used_));
+  used_ = used;
+}
+
 Tensor Arena::take(DType dtype, std::initializer_list<std::int64_t> dims) {
   void* start = data_ == nullptr ? nullptr : static_cast<std::byte*>(data_) + used_;
   const Tensor tensor = Tensor::of(start, dtype, dims, device_);
   const std::int64_t bytes = aligned(tensor.bytes());
   DROVER_CHECK(bytes <= capacity_ - used_, tensor.describe(), " wants ", bytes, " bytes of an arena with ",
                capacity_ - used_, " of ", capacity_, " left");
+  allow(host_bytes(used_, used_ + tensor.bytes()));
+  fill_undefined(host_bytes(used_, used_ + tensor.bytes()));
   used_ += bytes;
   peak_ = std::max(peak_, used_);
   return tensor;

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <initializer_list>
 #include <memory>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -118,7 +119,9 @@ class Buffer {
 };
 
 // Bump allocator over memory somebody else owns. Pieces are 64-byte aligned and live until the arena is
-// rewound past them. One thread at a time.
+// rewound past them; what a piece holds when it is taken is undefined. Under an address sanitizer the rest of
+// host memory that an arena has is poisoned, and in builds with assertions a new piece is filled with NaN. One
+// thread at a time.
 class Arena {
  public:
   static constexpr std::int64_t kAlignment = 64;
@@ -127,8 +130,7 @@ class Arena {
   }
 
   Arena() = default;
-  Arena(void* data, std::int64_t capacity, DeviceKind device)
-      : data_(data), capacity_(capacity), device_(device) {}
+  Arena(void* data, std::int64_t capacity, DeviceKind device);
   explicit Arena(const Buffer& buffer, DeviceKind device = DeviceKind::cpu)
       : Arena(buffer.data(), buffer.bytes(), device) {}
   // Hands out shape-only tensors without end and remembers how much it would have taken: how the sizes of
@@ -141,7 +143,7 @@ class Arena {
   std::int64_t used() const { return used_; }
   std::int64_t peak() const { return peak_; }
   std::int64_t capacity() const { return capacity_; }
-  void rewind(std::int64_t used) { used_ = used; }
+  void rewind(std::int64_t used);
 
   // Gives back, at the end of a C++ scope, all that was taken in it.
   class Scope {
@@ -157,6 +159,8 @@ class Arena {
   };
 
  private:
+  std::span<std::byte> host_bytes(std::int64_t begin, std::int64_t end) const;
+
   void* data_ = nullptr;
   std::int64_t capacity_ = 0, used_ = 0, peak_ = 0;
   DeviceKind device_ = DeviceKind::cpu;
