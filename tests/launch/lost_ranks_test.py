@@ -51,11 +51,11 @@ class LostRanksTest(unittest.TestCase):
     def test_a_signal_after_a_loss_starts_no_save(self):
         self.lose("stop@phase=step,rank=1,time=2",
                   on_lost=lambda others: [os.kill(other, signal.SIGTERM) for other in others])
-        self.assertEqual(list(self.run_dir.glob("checkpoints/*")), [])
+        self.assertEqual(list(self.run_dir.glob("checkpoints/attempt_*/step_*")), [])
 
     def test_a_rank_lost_in_a_save_leaves_no_checkpoint_that_is_not_whole(self):
         self.lose("stop@phase=save,rank=3")
-        self.assertEqual(list(self.run_dir.glob("checkpoints/step_??????????")), [])
+        self.assertEqual(list(self.run_dir.glob("checkpoints/attempt_*/step_??????????")), [])
         done = subprocess.run([DROVER, "train", TINY, "--set", f"run.dir={self.run_dir}", "train.steps=6"],
                               capture_output=True, text=True, timeout=60)
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
@@ -68,4 +68,4 @@ class LostRanksTest(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    process_tests.main("launch/lost_ranks.processes")
+    process_tests.skips.main()
