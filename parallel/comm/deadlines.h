@@ -31,7 +31,7 @@ class Deadlines {
   // A process of which nothing was heard for so long is lost.
   Duration silence() const;
   // In MPI's own start-up, its splits and its end, which nobody can watch.
-  Duration joining() const { return timeout_ / 10; }
+  Duration joining() const { return timeout_ / 12; }
   // For what another rank does in this phase, while it is there.
   Duration waiting(RunPhase phase) const;
   // For whoever watches the ranks from outside: by then they have ended by themselves, and said why.

@@ -61,6 +61,8 @@ class LostRank:
             self.ended_at = time.monotonic()
             output.seek(0)
             self.said = [line.removeprefix("drover: ") for line in output.read().splitlines() if line.startswith("drover: ")]
+        while processes_of(folder) and time.monotonic() < self.ended_at + 5:
+            time.sleep(0.1)
         self.left = processes_of(folder)
         self.check()
 

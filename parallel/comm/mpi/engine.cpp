@@ -234,7 +234,6 @@ void MpiEngine::run_calls() {
       calls_.erase(calls_.begin());
     }
     try {
-      if (watch_.lost() >= 0) throw CommError(Exit::lost, watch_.lost_text(), -1, {watch_.lost()});
       next->work();
     } catch (...) {
       next->failure = std::current_exception();
@@ -418,9 +417,8 @@ void MpiEngine::meet(const MpiContext& parent) {
 namespace {
 
 void set_up(MpiContext& context) {
-  for (const MPI_Comm comm : {context.collectives, context.messages}) {
+  for (const MPI_Comm comm : {context.collectives, context.messages})
     check(MPI_Comm_set_errhandler(comm, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
-  }
   MPI_Comm_rank(context.collectives, &context.rank);
   MPI_Comm_size(context.collectives, &context.size);
   std::vector<int> ranks(context.size);
@@ -452,6 +450,7 @@ std::unique_ptr<MpiContext, void (*)(MpiContext*)> MpiEngine::split_context(cons
   std::unique_ptr<MpiContext, void (*)(MpiContext*)> context(
       new MpiContext{.engine = this}, [](MpiContext* dying) { dying->engine->free_context(dying); });
   call("split a communicator", [&] {
+    if (watch_.lost() >= 0) throw CommError(Exit::lost, watch_.lost_text(), -1, {watch_.lost()});
     const int mpi_color = color < 0 ? MPI_UNDEFINED : color;
     check(MPI_Comm_split(parent.collectives, mpi_color, key, &context->collectives), "MPI_Comm_split");
     if (context->collectives == MPI_COMM_NULL) return;
@@ -488,6 +487,8 @@ void MpiEngine::abort(const std::string& reason, Exit exit) noexcept {
   // What all ranks find wrong at the same time, rank 0 says for all.
   if (world_rank_ != 0) std::this_thread::sleep_for(kRankZeroFirst);
   say_for_host(reason);
+  // Meanwhile the other ranks hear of a loss, write it to their logs, and leave it to this one to say it.
+  if (watch_.lost() >= 0) std::this_thread::sleep_for(2 * kRankZeroFirst);
   abort_exit_ = exit;
   abort_ = true;
   engine_bell_.ring();

@@ -87,7 +87,7 @@ void MpiWatch::tell(Clock::time_point now, bool last) {
 }
 
 void MpiWatch::look(Clock::time_point now) {
-  if (messages_ == nullptr || now - looked_ < interval_ / 4) return;
+  if (messages_ == nullptr || now - looked_ < interval() / 2) return;
   // This process did not run itself, for example because all of the job was stopped and goes on.
   if (now - looked_ > silence_ / 2) heard_ = now;
   looked_ = now;
@@ -111,11 +111,16 @@ void MpiWatch::find_lost(int rank) {
   if (lost() >= 0) return;
   messages_->lost = rank;
   for (int step = 1; step < size_; step *= 2) {
-    MPI_Request sent = MPI_REQUEST_NULL;
-    MPI_Isend(&messages_->lost, 1, MPI_INT, (rank_ + step) % size_, kNewsTag, MPI_COMM_WORLD, &sent);
-    MPI_Request_free(&sent);
+    pass_on((rank_ + step) % size_);
+    pass_on((rank_ + size_ - step) % size_);
   }
   lost_ = rank;
+}
+
+void MpiWatch::pass_on(int to) {
+  MPI_Request sent = MPI_REQUEST_NULL;
+  MPI_Isend(&messages_->lost, 1, MPI_INT, to, kNewsTag, MPI_COMM_WORLD, &sent);
+  MPI_Request_free(&sent);
 }
 
 void MpiWatch::leave(FunctionRef<bool()> stop) {

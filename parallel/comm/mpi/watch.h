@@ -1,7 +1,8 @@
 // Whether the processes of a job are still there. They stand in a ring, in the order of their ranks: each tells the
 // one before it, about once a second, that it lives, and listens to the one behind it. Whoever hears nothing for
 // Deadlines::silence() has found a lost process: one that was stopped or killed, or whose host is cut off. Its rank
-// goes to those 1, 2, 4, 8 ... places further in the ring, each of which passes it on likewise, so that all know soon.
+// goes to those 1, 2, 4, 8 ... places before and behind in the ring, each of which passes it on likewise, so that all
+// know soon, also on the two sides of a cable that was cut.
 // A process that computes or writes for long is heard meanwhile, since its progress thread tells. So a loss has a name,
 // is found in the same time in every phase and on any number of ranks, and costs each rank one small message a second.
 // Private to parallel/comm/mpi/.
@@ -31,8 +32,8 @@ class MpiWatch {
   enum class Ring : std::uint8_t { watched, left_alone };
   // Collective, blocking: once MPI has started. Left alone, nobody is lost and only hosts are known.
   void start(Ring ring);
-  // How often look() must be called at least, and how often it is of use.
-  Deadlines::Duration interval() const { return interval_; }
+  // look() is to be called about so often; more often is of no use.
+  Deadlines::Duration interval() const { return interval_ / 4; }
   void look(Clock::time_point now);
   // Before MPI's end: tells the one before that no more will come, and returns when the one behind has told so, when
   // it is lost, or when `stop` says so.
@@ -54,10 +55,11 @@ class MpiWatch {
   void hear(Clock::time_point now);
   void hear_news();
   void find_lost(int rank);
+  void pass_on(int to);
   void tell(Clock::time_point now, bool last);
 
-  Deadlines::Duration silence_, interval_;
-  std::unique_ptr<Messages> messages_;  // none: left alone
+  Deadlines::Duration silence_, interval_;  // interval_: between two signs of life
+  std::unique_ptr<Messages> messages_;      // none: left alone
   std::vector<std::string> hosts_;
   std::string host_;
   std::atomic<int> rank_{-1};

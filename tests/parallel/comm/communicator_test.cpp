@@ -109,6 +109,26 @@ TEST_CASE("a collective that a rank never starts ends with its name at the deadl
   CHECK(contains(text, "operation 0, barrier, of 'world'"));
 }
 
+TEST_CASE(
+    "an error of a rank that does not come says its rank in the world, and that the run is to start again") {
+  std::vector<int> peers;
+  Exit exit = Exit::done;
+  try {
+    on_ranks(
+        4,
+        [](const Rank& rank) {
+          const auto odd = rank.comm.split(rank.comm.rank() % 2, 0, "halves");
+          if (rank.comm.rank() == 1) odd->barrier(rank.exec).join();
+        },
+        short_deadline());
+  } catch (const CommError& error) {
+    peers = error.peers();
+    exit = error.exit();
+  }
+  CHECK(peers == std::vector{3});
+  CHECK(exit == Exit::lost);
+}
+
 TEST_CASE("a send completes only with its receive") {
   const std::string text = comm_error_of([] {
     on_ranks(

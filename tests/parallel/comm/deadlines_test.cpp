@@ -27,8 +27,8 @@ TEST_CASE("before anything is measured every phase may take the setting") {
   const Deadlines deadlines(10min);
   for (const RunPhase phase : kEveryPhase) CHECK(deadlines.waiting(phase) == 10min);
   CHECK(deadlines.silence() == 6s);
-  CHECK(deadlines.joining() == 60s);
-  CHECK(deadlines.watching() == 11min);
+  CHECK(deadlines.joining() == 50s);
+  CHECK(deadlines.watching() == 10min + 50s);
 }
 
 TEST_CASE(
@@ -39,7 +39,7 @@ TEST_CASE(
   CHECK(deadlines.waiting(RunPhase::step) == 130s);
   CHECK(deadlines.waiting(RunPhase::evaluation) == 10min);
   for (int step = 0; step < 8; ++step) deadlines.measure(RunPhase::step, 1s);
-  CHECK(deadlines.waiting(RunPhase::step) == 60s);  // no less than a tenth of the setting
+  CHECK(deadlines.waiting(RunPhase::step) == 50s);  // no less than a twelfth of the setting
   deadlines.forget(RunPhase::step);
   CHECK(deadlines.waiting(RunPhase::step) == 10min);
 }
@@ -78,7 +78,7 @@ TEST_CASE("a clock measures the phase that ends, and tells of the phase that beg
   CHECK(clock.waiting() == 10min);
   clock.enter(RunPhase::step);
   CHECK(clock.phase() == RunPhase::step);
-  CHECK(clock.waiting() == 60s);
+  CHECK(clock.waiting() == 50s);
   clock.enter(RunPhase::save);
   CHECK(clock.waiting() == 10min);
   clock.enter(RunPhase::step);

@@ -42,6 +42,13 @@ class End(unittest.TestCase):
         self.assertEqual((code, len(lines)), (74, 1))
         self.assertRegex(lines[0], "rank 0 on host .* waited 2 s in operation 1, all_reduce .*; missing is rank 1 on host")
 
+    def test_who_does_not_come_is_named_as_far_as_messages_tell(self):
+        for way, said in (("unsent", "message 0, receive .*; missing is rank 1 on host"),
+                          ("late_by_messages", "operation 1, all_reduce .*; every process lives")):
+            code, lines = run(way, 2)
+            self.assertEqual((code, len(lines)), (74, 1))
+            self.assertRegex(lines[0], f"rank . on host .* waited 2 s in {said}")
+
 
 if __name__ == "__main__":
     unittest.main()

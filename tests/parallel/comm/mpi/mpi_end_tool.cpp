@@ -36,6 +36,11 @@ void die_in_a_started_operation(Communicator& world, const Exec& exec) {
   std::raise(SIGKILL);
 }
 
+void receive(Communicator& world, const Exec& exec, int peer) {
+  float x[1];
+  world.recv(exec, Tensor::of(x, {1}), peer).join();
+}
+
 int end(Communicator& world, const Exec& exec, const std::string& way) {
   const bool last = world.rank() == world.size() - 1;
   all_reduce(world, exec);
@@ -44,13 +49,16 @@ int end(Communicator& world, const Exec& exec, const std::string& way) {
   if (way == "started" && last) drop_a_started_operation(world, exec);
   if (way == "killed" && last) die_in_a_started_operation(world, exec);
   if (way == "all") throw input_error("every rank fails");
-  if (way == "late" && last) std::this_thread::sleep_for(std::chrono::seconds(20));
+  if (way.starts_with("late") && last) std::this_thread::sleep_for(std::chrono::seconds(20));
+  if (way == "unsent" && !last) receive(world, exec, world.size() - 1);
   all_reduce(world, exec);
   return static_cast<int>(way == "again" ? Exit::run_again : Exit::done);
 }
 
 int live(MpiProcess& process, const std::string& way) {
-  const auto world = process.world({.deadline = std::chrono::milliseconds(way == "late" ? 2000 : 60000)});
+  const bool waits = way.starts_with("late") || way == "unsent";
+  const auto world = process.world({.deadline = std::chrono::seconds(waits ? 2 : 60)},
+                                   way == "late_by_messages" ? HostPath::messages : HostPath::memory);
   const std::unique_ptr<Memory> memory = process.make_memory();
   const auto backend = make_cpu_backend(*memory);
   const Buffer buffer(*memory, 1 << 20, MemoryCategory::scratch);
