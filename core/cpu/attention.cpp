@@ -24,7 +24,7 @@ AttentionKernels kernels_for([[maybe_unused]] CpuPath path, DType dtype,
                              [[maybe_unused]] std::int64_t head_dim) {
 #ifdef DROVER_X86
   const bool products = dtype == DType::bfloat16 && head_dim <= kMaxBf16HeadDim;
-  if (path == CpuPath::avx512_bf16 && products) return attention_kernels_avx512bf16(head_dim);
+  if (path >= CpuPath::avx512_bf16 && products) return attention_kernels_avx512bf16(head_dim);
   if (path >= CpuPath::avx512) return attention_kernels_avx512(dtype);
   if (path >= CpuPath::avx2) return attention_kernels_avx2(dtype);
 #endif

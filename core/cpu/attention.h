@@ -6,7 +6,7 @@
 // What is cut where follows from the shapes and segments alone, and sums over segments, lanes and keys run in
 // a fixed order inside one unit of work, so bits do not depend on the number of threads.
 //
-// Paths: bfloat16 on avx512_bf16 with E <= 128 has kernels of its own (products of bfloat16 accumulated in
+// Paths: bfloat16 from avx512_bf16 on with E <= 128 has kernels of its own (products of bfloat16 accumulated in
 // float32, P and dS rounded to bfloat16); everything else converts tiles to float32 (float64) and computes
 // there.
 #pragma once
