@@ -18,6 +18,23 @@ Bytes range_of(const Tensor& x) {
   return {begin, begin + static_cast<std::uintptr_t>((last + 1) * size_of(x.dtype))};
 }
 
+// Bytes from row to row of a tensor whose rows have no gaps inside; 0 for any other.
+std::int64_t pitch_of(const Tensor& x) {
+  if (x.rank < 2 || x.dims[0] < 2) return 0;
+  return x.slice(0, 0, 1).contiguous() ? x.strides[0] * size_of(x.dtype) : 0;
+}
+
+// Of tensors with such rows and one pitch. Row i of `a` meets row i + k of `b` for each i or for none, and the lowest k
+// at which b's row ends behind the beginning of a's is the one to look at: at a higher one it begins further behind.
+bool rows_meet(const Tensor& a, const Tensor& b, std::int64_t pitch) {
+  const Bytes x = range_of(a.slice(0, 0, 1)), y = range_of(b.slice(0, 0, 1));
+  const auto ahead =
+      static_cast<std::int64_t>(x.begin - y.end);  // how far b's row must go at least, less a byte
+  const std::int64_t lowest = (ahead >= 0 ? ahead / pitch : -((-ahead + pitch - 1) / pitch)) + 1;
+  const std::int64_t k = std::max(lowest, 1 - a.dims[0]);
+  return k < b.dims[0] && static_cast<std::int64_t>(y.begin - x.end) + k * pitch < 0;
+}
+
 // The outermost dim that can be cut in two.
 int first_long_dim(const Tensor& x) {
   int dim = 0;
@@ -122,6 +139,8 @@ bool overlap(const Tensor& a, const Tensor& b) {
   const Bytes x = range_of(a), y = range_of(b);
   if (x.end <= y.begin || y.end <= x.begin) return false;
   if (a.contiguous() && b.contiguous()) return true;
+  if (const std::int64_t pitch = pitch_of(a); pitch != 0 && pitch == pitch_of(b))
+    return rows_meet(a, b, pitch);
   const bool cut_a = !a.contiguous() && (b.contiguous() || x.end - x.begin >= y.end - y.begin);
   const Tensor &cut = cut_a ? a : b, &other = cut_a ? b : a;
   const int dim = first_long_dim(cut);
