@@ -3,10 +3,11 @@
 //   <run>/checkpoints/attempt_1/step_0000000500/   manifest.json, table.bin, rank_00000.h5, ...
 //   <run>/checkpoints/LATEST                       a hint, never trusted
 //
-// Every attempt commits into a folder of its own (checkpoint/write/attempts.h). Commit protocol, every byte through FileSystem
-// (core/files/filesystem.h): write step_N.partial/ (one HDF5 file per rank, fsync), all ranks agree, rank 0 writes the table
-// and, last, the manifest (fsync), renames the directory, fsyncs its parent, moves LATEST, then purges. A reader believes
-// only a directory whose manifest's own digest, the table's, and every 4 MiB extent of every file it reads, match.
+// Every attempt commits into a folder of its own (checkpoint/write/attempts.h). Commit protocol, every byte through
+// FileSystem (core/files/filesystem.h): write step_N.partial/ (one HDF5 file per rank, fsync), all ranks agree, rank
+// 0 writes the table and, last, the manifest (fsync), renames the directory, fsyncs its parent, moves LATEST, then
+// purges. A reader believes only a directory whose manifest's own digest, the table's, and every 4 MiB extent of
+// every file it reads, match.
 #pragma once
 
 #include <filesystem>

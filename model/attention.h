@@ -2,8 +2,8 @@
 //
 //   qkv = x Wqkv^T, q and k rotated; out = attention(q, k, v); y = out Wo^T
 //
-// A rank has N / TP tokens of x and y, and all N of its H / TP heads between (parallel/regions/tensor_region.h). H, K and F
-// below are a rank's.
+// A rank has N / TP tokens of x and y, and all N of its H / TP heads between (parallel/regions/tensor_region.h). H, K
+// and F below are a rank's.
 //
 // q, k, v are slices of one fused product [N, (H + 2K) E], rotated in place; so what is saved is what
 // attention reads.

@@ -1,6 +1,6 @@
-// The steps of the commit protocol that one rank (0) takes, in the folder of its attempt (checkpoint/write/attempts.h). Files
-// alone, no communicator. All throw FileError where the file system fails, and Error{input} where a later attempt has
-// closed this one.
+// The steps of the commit protocol that one rank (0) takes, in the folder of its attempt
+// (checkpoint/write/attempts.h). Files alone, no communicator. All throw FileError where the file system fails, and
+// Error{input} where a later attempt has closed this one.
 #pragma once
 
 #include <filesystem>

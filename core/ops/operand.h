@@ -1,6 +1,7 @@
-// What a verb is given, as one list: every argument struct (core/ops/backend.h, parallel/comm/communicator.h) has operands(),
-// which names each of its tensors and says how it is used. From it follow the checks that all verbs share (core/ops/ops.cpp),
-// the bytes counted (core/ops/counting_backend.h), the order demanded (core/watch/stream_sanitizer.h), and what tests poison.
+// What a verb is given, as one list: every argument struct (core/ops/backend.h, parallel/comm/communicator.h) has
+// operands(), which names each of its tensors and says how it is used. From it follow the checks that all verbs share
+// (core/ops/ops.cpp), the bytes counted (core/ops/counting_backend.h), the order demanded
+// (core/watch/stream_sanitizer.h), and what tests poison.
 //
 //   auto operands() const { return std::array{reads("in", in), writes("out", out, write)}; }
 //

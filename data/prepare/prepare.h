@@ -13,7 +13,8 @@
 //   - Megatron's ids are copied, nothing is put around them, and their text is what they decode to.
 //
 // Errors: Error{input} names file and line; nothing is left behind, neither then nor when a progress callback
-// or documents.check_stop throws, whether the input is a file or a pipe that has gone quiet. Thread rules: one thread calls; it, threads - 1 others and one that reads ahead do the work.
+// or documents.check_stop throws, whether the input is a file or a pipe that has gone quiet. Thread rules: one thread
+// calls; it, threads - 1 others and one that reads ahead do the work.
 #pragma once
 
 #include <cstdint>

@@ -23,7 +23,8 @@ inline constexpr const char* kRestoreStore = "; restore it from a copy, or prepa
 class StoreDataset {
  public:
   // `view` is the whole file, `path` one of the datasets that have digests, `count` and `table_digest` what the config
-  // says of it. Both outlive this. Error{input}: a size that does not fit, or a table of digests that is not the config's.
+  // says of it. Both outlive this. Error{input}: a size that does not fit, or a table of digests that is not the
+  // config's.
   StoreDataset(const Hdf5File& file, std::span<const std::byte> view, std::string_view path, StoredType type,
                std::int64_t count, const Digest& table_digest);
 

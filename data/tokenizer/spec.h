@@ -25,7 +25,8 @@ std::vector<bool> tokens_apart(const TokenizerSpec& spec);
 std::vector<std::string> texts_of_tokens(const TokenizerSpec& spec);
 
 // Whether ids stay the same if pieces are cut further, before each mark that follows something else: if no merge has
-// such a mark at the beginning of its right side, as none has that SentencePiece learned from words, none can cross a cut.
+// such a mark at the beginning of its right side, as none has that SentencePiece learned from words, none can cross a
+// cut.
 bool can_cut_before_marks(const TokenizerSpec& spec);
 
 // Throws an input error that starts with `path` unless all that Tokenizer promises holds.

@@ -1,5 +1,6 @@
-// BPE: text to token ids and back, exactly as Hugging Face `tokenizers` and OpenAI's `tiktoken` do it, over bytes (Llama 3,
-// GPT-2 and their kin) or over characters with bytes for those that are no token (SentencePiece's: Llama 2, Mistral 7B).
+// BPE: text to token ids and back, exactly as Hugging Face `tokenizers` and OpenAI's `tiktoken` do it, over bytes
+// (Llama 3, GPT-2 and their kin) or over characters with bytes for those that are no token (SentencePiece's: Llama 2,
+// Mistral 7B).
 //
 // A Tokenizer is an immutable value that shares its tables between copies. It is read from a tokenizer.json
 // or a tiktoken ranks file (Llama 3's tokenizer.model), or trained (data/tokenizer/bpe_train.h).
@@ -134,8 +135,8 @@ class Tokenizer {
   std::int64_t count_special_names(std::string_view text) const;
 
   // XXH3-128, 32 lower-case hexadecimal digits, of everything that decides ids: normalizer, rules,
-  // tokens, merges, added tokens, bos, eos. A ranks file and the tokenizer.json made from it differ (the latter can't express
-  // equal ranks).
+  // tokens, merges, added tokens, bos, eos. A ranks file and the tokenizer.json made from it differ (the latter can't
+  // express equal ranks).
   const std::string& digest() const;
 
   // Hugging Face tokenizer.json, of the form of Llama 3's or Llama 2's; `tokenizers` and Transformers load it.

@@ -18,7 +18,7 @@ namespace {
 struct Arguments {
   int threads = 1;
   std::string dtype = "bfloat16";
-  LinearShape shape{.tokens = 2048, .in = 768, .out = 2048};
+  LinearShape shape{.tokens = 1024, .in = 768, .out = 2048};
 };
 
 constexpr const char* kProductsHelp =

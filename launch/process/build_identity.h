@@ -1,5 +1,5 @@
-// Which Drover this is, and on which libraries it runs: for --version and run.json. What is known at build time comes from
-// cmake/DroverBuildInfo.cmake.
+// Which Drover this is, and on which libraries it runs: for --version and run.json. What is known at build time comes
+// from cmake/DroverBuildInfo.cmake.
 #pragma once
 
 #include <string>

@@ -11,8 +11,8 @@
 
 namespace drover {
 
-// An operation as a rank started it. Lives during the start. What it sends, by convention, in a group of S ranks; it is what a
-// bandwidth-optimal algorithm sends, and independent of how an implementation moves the bytes:
+// An operation as a rank started it. Lives during the start. What it sends, by convention, in a group of S ranks; it
+// is what a bandwidth-optimal algorithm sends, and independent of how an implementation moves the bytes:
 //   all_gather      (S - 1) x the bytes of this rank's part
 //   reduce_scatter  all parts but this rank's own, (S - 1) x one part where they are equal
 //   all_reduce      2 (S - 1) / S x the bytes, rounded down: a reduce_scatter and an all_gather

@@ -1,6 +1,6 @@
-// A communicator whose operations a stream sanitizer knows of (core/watch/stream_sanitizer.h): from its start an operation owns
-// the buffers that its list of operands names, until it is waited for. The verbs that a communicator itself runs, its
-// sums, are part of the operation.
+// A communicator whose operations a stream sanitizer knows of (core/watch/stream_sanitizer.h): from its start an
+// operation owns the buffers that its list of operands names, until it is waited for. The verbs that a communicator
+// itself runs, its sums, are part of the operation.
 #pragma once
 
 #include <memory>

@@ -1,7 +1,7 @@
 // Context parallelism by all-gather (Llama 3, section 3.3.2): each of the CP ranks holds the queries, keys and
 // values of its N tokens; before attention it collects the keys and values of all of them, N_all = CP x N, and puts
-// them in document order (core/tensor/microbatch.h: key_order), so that a document is one range of keys however it was cut.
-// Backward collects them again and reduce-scatters the gradients of keys and values.
+// them in document order (core/tensor/microbatch.h: key_order), so that a document is one range of keys however it
+// was cut. Backward collects them again and reduce-scatters the gradients of keys and values.
 //
 // Both happen per group of kv heads, all started at once: attention begins on the first while the next arrives, and
 // the gradients of the first travel while those of the next are computed.

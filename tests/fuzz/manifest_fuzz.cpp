@@ -1,7 +1,7 @@
 // What a checkpoint says about itself, before a NUL the manifest and behind it the table (of format 1: of every file that
 // the manifest names): read as it is, then sealed, as one who forges a checkpoint would.
-#include "checkpoint/format/names.h"
 #include "checkpoint/format/contents.h"
+#include "checkpoint/format/names.h"
 #include "checkpoint/read/inspect.h"
 #include "tests/fuzz/answer.h"
 #include "tests/support/recording_filesystem.h"

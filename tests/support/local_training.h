@@ -46,9 +46,9 @@ inline Config parallel_config() {
   return config;
 }
 
-// Long enough that products are cut into pieces (parallel/regions/tensor_region.h), attention into tiles of queries and the
-// loss into chunks of tokens (model/loss.h), on up to two tensor and two context ranks each; parameters of 3 MiB. One
-// row a microbatch, two rows a step.
+// Long enough that products are cut into pieces (parallel/regions/tensor_region.h), attention into tiles of queries
+// and the loss into chunks of tokens (model/loss.h), on up to two tensor and two context ranks each; parameters of 3
+// MiB. One row a microbatch, two rows a step.
 inline Config long_config() {
   Config config = tiny_config();
   config.model.num_attention_heads = 4;

@@ -1,6 +1,6 @@
 // ZeRO-3 under every schedule: how often weights are gathered in a step, and how many lie there at once, are what
-// docs/parallelism.md says of stretches; and the bits are ZeRO-2's. The count here looks at stretches as ranges of a rank's
-// timeline, the program at one action after another.
+// docs/parallelism.md says of stretches; and the bits are ZeRO-2's. The count here looks at stretches as ranges of a
+// rank's timeline, the program at one action after another.
 #include <fstream>
 #include <set>
 

@@ -1,4 +1,5 @@
-// Made-up programs of verbs and operations on one or two streams: what is ordered is silent, and whatever is not is named.
+// Made-up programs of verbs and operations on one or two streams: what is ordered is silent, and whatever is not is
+// named.
 #include "core/watch/stream_sanitizer.h"
 
 #include "tests/core/ops/op_fixture.h"
