@@ -1,12 +1,11 @@
 #include <fmt/format.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
 #include <vector>
 
+#include "core/base/child.h"
 #include "core/cpu/cpu_backend.h"
 #include "launch/commands/commands.h"
 #include "train/peak.h"
@@ -31,25 +30,16 @@ the one that Drover takes by itself is the fastest here. Nothing else should run
 y = x W^T is the forward product, dx = dy W the gradient of its input, dW += dy^T x of its weights.)";
 
 // One path's rates, in a process of its own: the library keeps to the instructions of a process's first product.
-LinearRates measure_in_child(const Arguments& arguments, CpuPath path) {
-  int ends[2];
-  if (pipe(ends) != 0) throw Error(Exit::internal, "cannot make a pipe for a measurement");
-  const pid_t child = fork();
-  if (child == 0) {
+LinearRates measure_path(const Arguments& arguments, CpuPath path) {
+  const auto rates = in_child([&] {
     HostMemory memory;
     const auto backend = make_cpu_backend(memory, {.threads = arguments.threads, .path = path});
     Arena scratch;
     const Exec exec{.backend = *backend, .scratch = scratch};
-    const LinearRates rates = measure_linear(exec, memory, dtype_named(arguments.dtype), arguments.shape);
-    _exit(write(ends[1], &rates, sizeof rates) == sizeof rates ? 0 : 1);
-  }
-  close(ends[1]);
-  LinearRates rates;
-  const bool whole = child > 0 && read(ends[0], &rates, sizeof rates) == sizeof rates;
-  close(ends[0]);
-  if (child > 0) waitpid(child, nullptr, 0);
-  if (!whole) throw Error(Exit::internal, cat("the measurement of the path ", name_of(path), " died"));
-  return rates;
+    return measure_linear(exec, memory, dtype_named(arguments.dtype), arguments.shape);
+  });
+  if (!rates) throw Error(Exit::internal, cat("the measurement of the path ", name_of(path), " died"));
+  return *rates;
 }
 
 struct Measured {
@@ -65,7 +55,7 @@ std::vector<Measured> measure_paths(const Arguments& arguments) {
     all.push_back({.path = static_cast<CpuPath>(path), .best = {}});
   for (int turn = 0; turn < kTurns; ++turn) {
     for (Measured& measured : all) {
-      const LinearRates now = measure_in_child(arguments, measured.path);
+      const LinearRates now = measure_path(arguments, measured.path);
       LinearRates& best = measured.best;
       best = {.y = std::max(best.y, now.y), .dx = std::max(best.dx, now.dx), .dw = std::max(best.dw, now.dw)};
     }

@@ -1,12 +1,10 @@
 // Which instructions are chosen, and that a path is one set of bits.
 #include "core/cpu/path.h"
 
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <cstdlib>
 #include <optional>
 
+#include "core/base/child.h"
 #include "core/base/digest.h"
 #include "tests/core/ops/op_fixture.h"
 #include "tests/support/test_support.h"
@@ -26,21 +24,11 @@ Processor intel(int model, CpuPath highest) {
 
 // What `work` returns in a child process whose oneDNN may not go above `instructions`; none if the child died.
 template <class Work>
-std::optional<std::uint64_t> in_child(const char* instructions, Work work) {
-  int ends[2];
-  REQUIRE(pipe(ends) == 0);
-  const pid_t child = fork();
-  if (child == 0) {
+std::optional<std::uint64_t> in_child_up_to(const char* instructions, Work work) {
+  return in_child([&]() -> std::uint64_t {
     setenv("DNNL_MAX_CPU_ISA", instructions, 1);
-    const std::uint64_t result = work();
-    _exit(write(ends[1], &result, sizeof result) == sizeof result ? 0 : 1);
-  }
-  close(ends[1]);
-  std::uint64_t result = 0;
-  const bool whole = read(ends[0], &result, sizeof result) == sizeof result;
-  close(ends[0]);
-  waitpid(child, nullptr, 0);
-  return whole ? std::optional(result) : std::nullopt;
+    return work();
+  });
 }
 
 // The bits of a product, of a size that the library cuts in every dim.
@@ -88,7 +76,7 @@ TEST_CASE("a path is one set of bits, whatever else the library could compute wi
     if (path > highest) continue;
     INFO(name_of(path) << " " << name_of(dtype));
     const auto product = [path = path, dtype = dtype] { return bits_of_product(path, dtype); };
-    const auto unlimited = in_child("ALL", product), limited = in_child("AVX512_CORE", product);
+    const auto unlimited = in_child_up_to("ALL", product), limited = in_child_up_to("AVX512_CORE", product);
     REQUIRE(unlimited);
     CHECK(unlimited == limited);
   }
@@ -99,7 +87,7 @@ TEST_CASE("a process that computes on one of the library's bfloat16 paths is ref
     CHECK_THROWS_AS(Machine(CpuPath::amx), Error);
     return;
   }
-  const auto refused = in_child("ALL", [] {
+  const auto refused = in_child_up_to("ALL", [] {
     bits_of_product(CpuPath::amx, DType::bfloat16);
     try {
       bits_of_product(CpuPath::avx512_bf16, DType::bfloat16);
