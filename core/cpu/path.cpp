@@ -130,4 +130,11 @@ PathChoice choose_path(const Processor& processor) {
 CpuPath default_cpu_path() { return choose_path(this_processor()).path; }
 CpuPath highest_cpu_path() { return this_processor().highest; }
 
+std::vector<CpuPath> runnable_cpu_paths() {
+  std::vector<CpuPath> paths;
+  for (int path = 0; path <= static_cast<int>(highest_cpu_path()); ++path)
+    paths.push_back(static_cast<CpuPath>(path));
+  return paths;
+}
+
 }  // namespace drover

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace drover {
 
@@ -34,5 +35,7 @@ PathChoice choose_path(const Processor& processor);
 
 CpuPath default_cpu_path();  // choose_path of this processor
 CpuPath highest_cpu_path();  // of this processor
+// All that this processor can run, in increasing order.
+std::vector<CpuPath> runnable_cpu_paths();
 
 }  // namespace drover

@@ -51,8 +51,7 @@ struct Measured {
 std::vector<Measured> measure_paths(const Arguments& arguments) {
   constexpr int kTurns = 3;
   std::vector<Measured> all;
-  for (int path = 0; path <= static_cast<int>(highest_cpu_path()); ++path)
-    all.push_back({.path = static_cast<CpuPath>(path), .best = {}});
+  for (const CpuPath path : runnable_cpu_paths()) all.push_back({.path = path, .best = {}});
   for (int turn = 0; turn < kTurns; ++turn) {
     for (Measured& measured : all) {
       const LinearRates now = measure_path(arguments, measured.path);

@@ -233,13 +233,6 @@ void check_close(const Operands<T>& x, const Reference& expected, double toleran
   CHECK(distance(x.dv_data, expected.dv) < tolerance);
 }
 
-std::vector<CpuPath> paths() {
-  std::vector<CpuPath> out;
-  for (int path = 0; path <= static_cast<int>(highest_cpu_path()); ++path)
-    out.push_back(static_cast<CpuPath>(path));
-  return out;
-}
-
 // Float32 and float64: rounding of the arithmetic; bfloat16: rounding of inputs to the products and of the
 // results.
 template <class T>
@@ -275,7 +268,7 @@ TEMPLATE_TEST_CASE("attention equals its definition, forward and backward", "", 
   for (const Shape& shape : kShapes) {
     Operands<TestType> x(shape);
     const Reference expected = Evaluation<TestType>(x).result;
-    for (const CpuPath path : paths()) {
+    for (const CpuPath path : runnable_cpu_paths()) {
       INFO("path " << static_cast<int>(path) << " H " << shape.heads << " K " << shape.kv_heads << " E "
                    << shape.head_dim << " queries " << shape.queries());
       run_both(x, path);
@@ -286,7 +279,7 @@ TEMPLATE_TEST_CASE("attention equals its definition, forward and backward", "", 
 
 TEMPLATE_TEST_CASE("a range of kv heads is a slice of every tensor", "", double, float, bfloat16) {
   const Shape shape{8, 4, 64, kRagged};
-  for (const CpuPath path : paths()) {
+  for (const CpuPath path : runnable_cpu_paths()) {
     Operands<TestType> whole(shape), pieces(shape);
     run_both(whole, path);
     for (const auto& [begin, end] : {std::pair{0, 1}, std::pair{1, 4}}) {
@@ -318,7 +311,7 @@ TEMPLATE_TEST_CASE("a range of kv heads is a slice of every tensor", "", double,
 TEMPLATE_TEST_CASE("attention's bits are the same on 1, 2, 3 and 8 threads", "", double, float, bfloat16) {
   for (const Segments& segments : {kRagged, kPieces}) {
     Operands<TestType> one({8, 2, 64, segments});
-    for (const CpuPath path : paths()) {
+    for (const CpuPath path : runnable_cpu_paths()) {
       run_both(one, path);
       for (const int threads : {2, 3, 8}) {
         Operands<TestType> many({8, 2, 64, segments});
@@ -367,7 +360,7 @@ TEST_CASE("attention's gradients are those of finite differences") {
 
 TEMPLATE_TEST_CASE("keys of other documents are not computed with", "", double, float, bfloat16) {
   const Shape shape{4, 2, 64, documents({13, 70, 21})};
-  for (const CpuPath path : paths()) {
+  for (const CpuPath path : runnable_cpu_paths()) {
     Operands<TestType> clean(shape), poisoned(shape);
     run_both(clean, path);
     for (const std::int64_t row : {0, 12, 83, 103})
@@ -386,7 +379,7 @@ TEMPLATE_TEST_CASE("keys of other documents are not computed with", "", double, 
 }
 
 TEMPLATE_TEST_CASE("keys nobody sees get a gradient of exactly zero", "", double, float, bfloat16) {
-  for (const CpuPath path : paths()) {
+  for (const CpuPath path : runnable_cpu_paths()) {
     Operands<TestType> x({4, 2, 32, kPieces});
     run_both(x, path);
     for (std::int64_t i = 150 * 2 * 32; i < 160 * 2 * 32; ++i) {
@@ -399,7 +392,7 @@ TEMPLATE_TEST_CASE("keys nobody sees get a gradient of exactly zero", "", double
 TEMPLATE_TEST_CASE("large logits stay finite and exact", "", double, float, bfloat16) {
   Operands<TestType> x({4, 2, 64, documents({150, 20}), 30});
   const Reference expected = Evaluation<TestType>(x).result;
-  for (const CpuPath path : paths()) {
+  for (const CpuPath path : runnable_cpu_paths()) {
     run_both(x, path);
     check_close(x, expected, 30 * kTolerance<TestType>);
   }
@@ -407,7 +400,7 @@ TEMPLATE_TEST_CASE("large logits stay finite and exact", "", double, float, bflo
 
 TEST_CASE("attention scratch is a function of shapes, not of segments") {
   Operands<float> one({4, 2, 64, documents({100})}), many({4, 2, 64, documents(std::vector<int>(100, 1))});
-  for (const CpuPath path : paths()) {
+  for (const CpuPath path : runnable_cpu_paths()) {
     CHECK(cpu::attention_scratch_bytes(path, one.forward(), 3) ==
           cpu::attention_scratch_bytes(path, many.forward(), 3));
     CHECK(cpu::attention_scratch_bytes(path, one.backward(), 3) ==

@@ -144,10 +144,9 @@ double tolerance(DType compute) {
 
 std::vector<CpuPath> available_paths() {
   const bool without_amx = std::getenv("DROVER_TEST_WITHOUT_AMX") != nullptr;
-  const CpuPath highest = std::min(highest_cpu_path(), without_amx ? CpuPath::avx512_bf16 : CpuPath::amx);
-  std::vector<CpuPath> paths;
-  for (int path = static_cast<int>(highest); path >= 0; --path) paths.push_back(static_cast<CpuPath>(path));
-  if (highest == CpuPath::amx) std::erase(paths, CpuPath::avx512_bf16);
+  std::vector<CpuPath> paths = runnable_cpu_paths();
+  std::reverse(paths.begin(), paths.end());
+  if (paths.front() == CpuPath::amx) std::erase(paths, without_amx ? CpuPath::amx : CpuPath::avx512_bf16);
   return paths;
 }
 
