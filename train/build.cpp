@@ -292,9 +292,6 @@ CpuOptions cpu_options(const Config& config, int threads) {
   if (config.cpu_path == "auto") return options;
   const auto path = cpu_path_named(config.cpu_path);
   DROVER_CHECK(path, "the configuration's description lets no other name pass: ", config.cpu_path);
-  if (*path > highest_cpu_path())
-    throw usage_error("cpu_path is ", config.cpu_path, ", which this processor (", describe(this_processor()),
-                      ") cannot run; its highest is ", name_of(highest_cpu_path()));
   options.path = *path;
   return options;
 }

@@ -45,7 +45,7 @@ std::unique_ptr<Training> build_training(const Config& config, const Platform& p
 // tokens.
 std::unique_ptr<Training> build_inference(const Config& config, const Platform& platform);
 
-// What the CPU backend of a rank is made with. Error{usage} for a path that this processor has not.
+// What the CPU backend of a rank is made with.
 CpuOptions cpu_options(const Config& config, int threads);
 
 }  // namespace drover

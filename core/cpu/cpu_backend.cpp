@@ -344,8 +344,9 @@ std::unique_ptr<Backend> make_cpu_backend(Memory& memory, const CpuOptions& opti
   DROVER_CHECK(memory.device() == DeviceKind::cpu && !memory.shapes_only(),
                "a CPU backend wants host memory");
   if (options.path > highest_cpu_path())
-    throw usage_error("this processor can't run the instruction path ", name_of(options.path),
-                      "; its highest is ", name_of(highest_cpu_path()));
+    throw usage_error("cpu_path is ", name_of(options.path), ", which this processor (",
+                      describe(this_processor()), ") cannot run; its highest is ",
+                      name_of(highest_cpu_path()));
   return std::make_unique<CpuBackend>(memory, options);
 }
 
