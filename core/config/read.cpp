@@ -204,17 +204,20 @@ class Reader final : public Fields {
     if (node.kind != kind) refuse_type(node, key, expected);
   }
 
-  void check(const ConfigNode& node, const char* key, double value, const FieldInfo& info) const {
+  // `text_of` writes a bound as people write such a value.
+  template <class TextOf>
+  void check_bounds(const ConfigNode& node, const char* key, double value, const FieldInfo& info,
+                    TextOf text_of) const {
     const bool low = info.at_least && value < *info.at_least, high = info.at_most && value > *info.at_most;
     if (!low && !high) return;
     throw usage_error(node.place.str(), ": ", join_path(path_, key), " is ", node.text, "; it must be at ",
-                      low ? "least " : "most ", format_bound(low ? *info.at_least : *info.at_most));
+                      low ? "least " : "most ", text_of(low ? *info.at_least : *info.at_most));
+  }
+  void check(const ConfigNode& node, const char* key, double value, const FieldInfo& info) const {
+    check_bounds(node, key, value, info, format_bound);
   }
   void check(const ConfigNode& node, const char* key, const Seconds& value, const FieldInfo& info) const {
-    const bool low = info.at_least && value.count() < *info.at_least;
-    if (!low && !(info.at_most && value.count() > *info.at_most)) return;
-    throw usage_error(node.place.str(), ": ", join_path(path_, key), " is ", node.text, "; it must be at ",
-                      low ? "least " : "most ", format_value(Seconds(low ? *info.at_least : *info.at_most)));
+    check_bounds(node, key, value.count(), info, [](double bound) { return format_value(Seconds(bound)); });
   }
   void check(const ConfigNode& node, const char* key, std::int64_t value, const FieldInfo& info) const {
     check(node, key, static_cast<double>(value), info);
